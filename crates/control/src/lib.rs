@@ -1,0 +1,7 @@
+//! Use cases of the platform: apply, run, query, grant, audit.
+//!
+//! Architecture invariant: this crate talks to the world only through the small traits of [`port`], which `store` and
+//! `engine` implement and the binary composes. It knows Arrow (what a query returns) but neither DataFusion nor SQL databases.
+
+pub mod platform;
+pub mod port;

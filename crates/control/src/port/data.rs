@@ -1,0 +1,321 @@
+//! The data plane: planning and answering governed queries, building and committing runs. Implemented by `engine`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use futures::Stream;
+use meshwork_core::contract::Table;
+use meshwork_core::effect::Timestamp;
+use meshwork_core::error::{Diagnostic, Place, Result};
+use meshwork_core::filter::RowFilter;
+use meshwork_core::id::{ColumnId, OutputId, RunId};
+use meshwork_core::lineage::Inherited;
+use meshwork_core::mask::Mask;
+use meshwork_core::name::Name;
+use meshwork_core::product::{CsvOptions, Mode, OnViolation};
+use meshwork_core::publication::TableLocation;
+use meshwork_core::run::{OutputReport, RunReport};
+use meshwork_core::types::ColumnType;
+use serde::{Deserialize, Serialize};
+
+pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
+
+// ---------------------------------------------------------------------------------------------------------------- read
+
+/// One table as one principal may read it now: the pinned version and what stands between it and the reader.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GovernedTable {
+    pub domain: Name,
+    pub output: Name,
+    pub output_id: OutputId,
+    pub major: u32,
+    pub location: TableLocation,
+    pub delta_version: u64,
+    /// In table order. A column outside the grant is not listed here but in `withheld`.
+    pub columns: Vec<GovernedColumn>,
+    /// Columns that exist but are not granted: naming one is 42501, not "unknown column" (D15).
+    pub withheld: Vec<String>,
+    /// On raw values of any column of the table, listed or withheld.
+    pub rows: RowFilter,
+    /// Over everything that decided this: same digest, same obligations (D17).
+    pub decision_digest: String,
+    pub valid_until: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GovernedColumn {
+    pub id: ColumnId,
+    pub name: String,
+    pub native: ColumnType,
+    /// As stored; a masked column is always declared nullable.
+    pub nullable: bool,
+    #[serde(default)]
+    pub mask: Option<ColumnMask>,
+    /// Classifications with the masks that values bear when they leave the barrier: input to lineage (D19).
+    #[serde(default)]
+    pub bears: Vec<Inherited>,
+}
+
+/// A mask with its key material. `key` is HMAC key or query-local salt; empty for unkeyed masks. Never logged or shown.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ColumnMask {
+    pub mask: Mask,
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for ColumnMask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ColumnMask({:?})", self.mask)
+    }
+}
+
+/// What a principal sees in listings (`information_schema`, `pg_catalog`): only what is queryable (D15).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListedTable {
+    pub domain: Name,
+    /// `orders` or `orders_v1`.
+    pub table: String,
+    pub description: Option<String>,
+    /// Name, type, nullable (true when masked), description.
+    pub columns: Vec<ListedColumn>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListedColumn {
+    pub name: String,
+    pub native: ColumnType,
+    pub nullable: bool,
+    pub description: Option<String>,
+}
+
+/// The tables of one principal for one statement. Implemented by `control::query`; asked by the engine while it plans.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// `table` as written in SQL: `orders` or `orders_v1`. `Ok(None)`: not discoverable or unknown, which is the same
+    /// to the caller (42P01). `Err(Kind::Forbidden)`: discoverable but not granted (42501 with the request command).
+    async fn resolve(&self, domain: &str, table: &str, as_of: Option<Timestamp>) -> Result<Option<GovernedTable>>;
+    async fn list(&self) -> Result<Vec<ListedTable>>;
+    /// Shown by `current_user`.
+    fn user(&self) -> String;
+}
+
+#[derive(Clone)]
+pub struct PlanRequest {
+    pub sql: String,
+    pub catalog: Arc<dyn Catalog>,
+    /// Default moment for every table of the statement (`SET meshwork.as_of`, `--as-of`); `FOR SYSTEM_TIME` overrides it.
+    pub as_of: Option<Timestamp>,
+    pub limits: QueryLimits,
+    /// Now, for `now()` and `current_date`.
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct QueryLimits {
+    pub memory_bytes: u64,
+    pub spill_bytes: u64,
+    pub time: Duration,
+    /// Rows returned; `None` for no limit.
+    pub rows: Option<u64>,
+    pub sql_bytes: usize,
+}
+
+/// A table that the plan reads, from the plan's providers, not from names in the SQL (D23).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableUse {
+    pub domain: Name,
+    pub output: Name,
+    pub output_id: OutputId,
+    pub major: u32,
+    pub delta_version: u64,
+    pub columns: Vec<String>,
+    pub masked: Vec<String>,
+    pub filtered: bool,
+    pub decision_digest: String,
+    pub valid_until: Option<Timestamp>,
+}
+
+/// A planned, attested statement. Nothing has been read yet.
+#[async_trait]
+pub trait PlannedQuery: Send + Sync {
+    fn schema(&self) -> SchemaRef;
+    /// `$1`, `$2`, … in order; `None` where the planner could not infer a type (text is then assumed).
+    fn parameters(&self) -> Vec<Option<arrow::datatypes::DataType>>;
+    fn tables(&self) -> &[TableUse];
+    /// Runs it. Dropping the stream cancels it. Values bind to `$n`, each a one-row array.
+    async fn execute(&self, values: Vec<arrow::array::ArrayRef>) -> Result<BatchStream>;
+}
+
+#[async_trait]
+pub trait QueryEngine: Send + Sync {
+    /// Parses (exactly one statement; only queries, EXPLAIN and what the catalog emulation needs), guards length and
+    /// depth, plans in a fresh session whose catalog holds only governed tables, attests the physical plan.
+    async fn plan(&self, request: PlanRequest) -> Result<Arc<dyn PlannedQuery>>;
+}
+
+// --------------------------------------------------------------------------------------------------------------- check
+
+/// What `check` can learn about a transformation without data: whether it plans, and which columns it produces.
+#[derive(Clone, Debug)]
+pub struct SqlCheck {
+    pub sql: String,
+    /// Where the SQL stands, so that errors point into it.
+    pub place: Place,
+    /// Input name → columns, where known; an input with `None` (a source without a contract) accepts any column.
+    pub inputs: BTreeMap<String, Option<Vec<(String, ColumnType)>>>,
+    pub produces: Table,
+}
+
+pub trait SqlChecker: Send + Sync {
+    /// Errors with line and column inside the SQL file: does not parse, unknown input or column (did you mean), a
+    /// contract column that is not produced, a type that cannot be stored as declared, a statement that is not a query.
+    fn check_sql(&self, check: &SqlCheck) -> Vec<Diagnostic>;
+    /// A quality clause's query over `{table}` and `{batch}`.
+    fn check_clause_sql(&self, query: &str, place: &Place, table: &Table) -> Vec<Diagnostic>;
+}
+
+// ----------------------------------------------------------------------------------------------------------------- run
+
+/// Everything a run's child process is told, over its stdin (D11). It has no handle to the state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunSpec {
+    pub run: RunId,
+    /// `domain.product`.
+    pub product: String,
+    pub fencing_token: u64,
+    pub inputs: BTreeMap<String, InputSpec>,
+    pub outputs: Vec<OutputSpec>,
+    pub limits: RunLimits,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RunLimits {
+    pub memory_bytes: u64,
+    pub spill_bytes: u64,
+    pub time: Duration,
+    pub cores: usize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputSpec {
+    Source(SourceSpec),
+    /// Another product's output, as this product may read it.
+    Governed(GovernedTable),
+}
+
+/// A source with its paths made absolute and confined to `folder` (D27).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceSpec {
+    Csv {
+        folder: PathBuf,
+        path: String,
+        options: CsvOptions,
+    },
+    Json {
+        folder: PathBuf,
+        path: String,
+    },
+    Parquet {
+        folder: PathBuf,
+        path: String,
+    },
+    Postgres {
+        host: String,
+        port: u16,
+        database: String,
+        user: String,
+        /// The reference (`${secret:name}`), resolved in the child from `MW_SECRET_<DOMAIN>_<NAME>` or the secrets folder.
+        password: Option<String>,
+        tls: Option<String>,
+        table: Option<String>,
+        query: Option<String>,
+    },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OutputSpec {
+    pub output: OutputId,
+    pub name: Name,
+    pub major: u32,
+    pub location: TableLocation,
+    pub table: Table,
+    pub contract_version: semver::Version,
+    pub contract_digest: String,
+    pub sql: String,
+    /// For errors in the SQL: its file.
+    pub sql_path: String,
+    pub mode: Mode,
+    pub key: Vec<String>,
+    pub on_violation: OnViolation,
+    /// The version that the current publication serves; the commit must build on it.
+    pub base: Option<u64>,
+    /// `domain.output` of every references clause, as this product may read it.
+    pub references: BTreeMap<String, GovernedTable>,
+}
+
+/// From the child, one JSON object a line on its stdout.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RunEvent {
+    Progress {
+        output: String,
+        phase: Phase,
+        rows: u64,
+        bytes: u64,
+    },
+    Log {
+        level: String,
+        line: String,
+    },
+    /// All outputs are staged and checked. The child now waits for `commit` or end of input on its stdin.
+    Verdict {
+        passed: bool,
+        report: Box<RunReport>,
+    },
+    /// All Delta commits are durable: output → version.
+    Committed {
+        versions: BTreeMap<String, u64>,
+    },
+    Failed {
+        error: Box<meshwork_core::Error>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Reading,
+    Checking,
+    Staged,
+    Committing,
+}
+
+/// To hear of progress inside the run's process.
+pub trait RunObserver: Send + Sync {
+    fn event(&self, event: RunEvent);
+}
+
+#[async_trait]
+pub trait RunEngine: Send + Sync {
+    /// Builds, writes unreferenced files and answers every clause. Commits nothing.
+    async fn stage(&self, spec: &RunSpec, observer: Arc<dyn RunObserver>) -> Result<RunReport>;
+    /// Commits staged outputs; idempotent: an output that this run has already committed keeps its version.
+    /// Returns the Delta version of each output, in order.
+    async fn commit(&self, run: &RunId, outputs: &[OutputReport]) -> Result<Vec<u64>>;
+    /// The versions that this run has committed, if any: for recovery.
+    async fn committed(&self, run: &RunId, outputs: &[OutputReport]) -> Result<Vec<Option<u64>>>;
+    /// Removes files in a table's folder that no version within retention refers to, and staging leftovers. The caller
+    /// holds the product's lease. Returns what was removed.
+    async fn collect(&self, location: &TableLocation, keep_versions: &[u64]) -> Result<Vec<String>>;
+    /// Commits in the folder that are not publications of ours (D4), for `doctor` and `drift`.
+    async fn foreign_commits(&self, location: &TableLocation, known: &[u64]) -> Result<Vec<u64>>;
+}

@@ -1,0 +1,155 @@
+//! The control-plane state. Every method is one transaction. All errors carry `MW04..` codes.
+
+use async_trait::async_trait;
+use meshwork_core::agreement::Agreement;
+use meshwork_core::effect::Timestamp;
+use meshwork_core::error::Result;
+use meshwork_core::id::{AgreementId, MeshId, OutputId, ProductId, PublicationId, RunId, TokenId, UserId};
+use meshwork_core::mesh::Mesh;
+use meshwork_core::name::Name;
+use meshwork_core::principal::Principal;
+use meshwork_core::publication::Publication;
+use meshwork_core::run::{Lease, Run, RunReport};
+use serde::{Deserialize, Serialize};
+
+/// The applied mesh with the revision that it has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Applied {
+    /// Rises by one with every apply that changes something; 0 before the first.
+    pub revision: u64,
+    pub mesh_id: MeshId,
+    /// Every id is given. `None` before the first apply.
+    pub mesh: Option<Mesh>,
+}
+
+#[async_trait]
+pub trait MeshState: Send + Sync {
+    async fn applied(&self) -> Result<Applied>;
+    /// Replaces the applied mesh in one transaction, if the state is still at `base`; else `Kind::Conflict`.
+    /// `changes` is what the plan said, kept as history. Returns the new revision.
+    async fn apply(
+        &self,
+        base: u64,
+        mesh: &Mesh,
+        changes: &serde_json::Value,
+        actor: &Principal,
+        at: Timestamp,
+    ) -> Result<u64>;
+    /// Rises with everything that a decision depends on: applies, agreements, users, tokens. Read once per execution (D17).
+    async fn policy_epoch(&self) -> Result<u64>;
+}
+
+#[async_trait]
+pub trait RunLedger: Send + Sync {
+    /// Takes the product's lease and records the run as `Running`. `Kind::Conflict` names the holder of a live lease.
+    async fn start_run(&self, run: &Run, holder: &str, now: Timestamp, expires_at: Timestamp) -> Result<Lease>;
+    /// Extends the lease; `Kind::Conflict` when it is no longer the newest.
+    async fn heartbeat(&self, lease: &Lease, expires_at: Timestamp) -> Result<()>;
+    /// Stores the report with a passing verdict and moves the run to `Committing`, if the lease is still the newest and unexpired.
+    async fn store_verdict(&self, lease: &Lease, report: &RunReport, now: Timestamp) -> Result<()>;
+    /// One transaction: the publication, the run's result, the lease's end, outbox events. `Kind::Conflict` for a stale token.
+    async fn publish(&self, lease: &Lease, publication: &Publication) -> Result<()>;
+    /// Ends a run that published nothing.
+    async fn finish_run(&self, lease: &Lease, run: &Run, report: Option<&RunReport>) -> Result<()>;
+    async fn run(&self, id: &RunId) -> Result<Option<(Run, Option<RunReport>)>>;
+    /// Newest first; `before` pages.
+    async fn runs(&self, product: Option<&ProductId>, before: Option<&RunId>, limit: u32) -> Result<Vec<Run>>;
+    /// Runs in `Running` or `Committing` whose lease has expired, with their lease: work for recovery.
+    async fn stranded(&self, now: Timestamp) -> Result<Vec<(Run, Lease, Option<RunReport>)>>;
+    /// Takes over a stranded run's lease with a new fencing token, so that the old holder can no longer publish.
+    async fn take_over(&self, lease: &Lease, holder: &str, now: Timestamp, expires_at: Timestamp) -> Result<Lease>;
+    async fn append_log(&self, run: &RunId, at: Timestamp, level: &str, line: &str) -> Result<()>;
+    async fn log(&self, run: &RunId) -> Result<Vec<(Timestamp, String, String)>>;
+}
+
+#[async_trait]
+pub trait PublicationState: Send + Sync {
+    /// The newest publication of this output and major at or before `as_of` (or now).
+    async fn resolve(&self, output: &OutputId, major: u32, as_of: Option<Timestamp>) -> Result<Option<Publication>>;
+    async fn publication(&self, id: &PublicationId) -> Result<Option<Publication>>;
+    /// Newest first; `before` pages.
+    async fn publications(
+        &self,
+        product: Option<&ProductId>,
+        before: Option<&PublicationId>,
+        limit: u32,
+    ) -> Result<Vec<Publication>>;
+    /// The newest publication of every output and major.
+    async fn current(&self) -> Result<Vec<Publication>>;
+}
+
+#[async_trait]
+pub trait AgreementState: Send + Sync {
+    async fn grant(&self, agreement: &Agreement) -> Result<()>;
+    /// `Kind::NotFound` for an unknown id; idempotent for a revoked one.
+    async fn revoke(&self, id: &AgreementId, at: Timestamp, by: &Principal) -> Result<Agreement>;
+    async fn agreement(&self, id: &AgreementId) -> Result<Option<Agreement>>;
+    /// Live and past, newest first.
+    async fn agreements(&self) -> Result<Vec<Agreement>>;
+    /// Those of one output that are not revoked (expiry is the caller's to judge).
+    async fn agreements_of(&self, output: &OutputId) -> Result<Vec<Agreement>>;
+}
+
+/// A local user. The password is an argon2 PHC string; tokens are SHA-256 hashes of 256 random bits (D14).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct User {
+    pub id: UserId,
+    pub name: String,
+    pub teams: Vec<Name>,
+    pub admin: bool,
+    #[serde(default)]
+    pub password_hash: Option<String>,
+    /// Rises with every change of the credential; caches key on it.
+    pub credential_version: u64,
+    pub disabled: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Token {
+    pub id: TokenId,
+    pub user: String,
+    pub label: String,
+    /// Hex SHA-256.
+    pub hash: String,
+    pub created_at: Timestamp,
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+    #[serde(default)]
+    pub purpose: Option<String>,
+}
+
+#[async_trait]
+pub trait CredentialState: Send + Sync {
+    async fn user(&self, name: &str) -> Result<Option<User>>;
+    async fn users(&self) -> Result<Vec<User>>;
+    /// Creates or replaces.
+    async fn put_user(&self, user: &User) -> Result<()>;
+    async fn remove_user(&self, name: &str) -> Result<()>;
+    async fn put_token(&self, token: &Token) -> Result<()>;
+    async fn token_by_hash(&self, hash: &str) -> Result<Option<Token>>;
+    async fn tokens(&self, user: Option<&str>) -> Result<Vec<Token>>;
+    async fn remove_token(&self, id: &TokenId) -> Result<()>;
+}
+
+/// Audit leaves as stored: the sequence number, the leaf's bytes (RFC 8785 JSON, final), and the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRecord {
+    pub sequence: u64,
+    pub leaf: Vec<u8>,
+    /// SHA-256 of `leaf`.
+    pub leaf_hash: [u8; 32],
+    /// SHA-256 of (previous chain hash ‖ leaf hash); 32 zero bytes before the first.
+    pub chain_hash: [u8; 32],
+}
+
+#[async_trait]
+pub trait AuditState: Send + Sync {
+    /// Appends in order, in one transaction, durable when it returns.
+    async fn append(&self, records: &[AuditRecord]) -> Result<()>;
+    async fn last(&self) -> Result<Option<AuditRecord>>;
+    /// Ascending from `after` (exclusive).
+    async fn read(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>>;
+    /// The AES key of a data subject; `None` after erasure.
+    async fn subject_key(&self, subject: &str) -> Result<Option<[u8; 32]>>;
+    async fn put_subject_key(&self, subject: &str, key: [u8; 32]) -> Result<()>;
+}

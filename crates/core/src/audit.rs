@@ -1,0 +1,1 @@
+//! The audit leaf: final from the first day (D23).

@@ -1,0 +1,5 @@
+//! MW0700 to MW0799.
+
+use super::CodeInfo;
+
+pub const CODES: &[CodeInfo] = &[];

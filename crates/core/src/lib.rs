@@ -1,0 +1,26 @@
+//! The nouns of a data mesh and the decisions about them.
+//!
+//! Architecture invariant: this crate is pure. It has no IO, no clock, no randomness, no tokio, no DataFusion and no
+//! Arrow; what it needs of these comes in as an argument, so every decision can be tested as a function.
+
+pub mod agreement;
+pub mod audit;
+pub mod classification;
+pub mod codes;
+pub mod contract;
+pub mod effect;
+pub mod error;
+pub mod filter;
+pub mod id;
+pub mod lineage;
+pub mod mask;
+pub mod mesh;
+pub mod name;
+pub mod principal;
+pub mod product;
+pub mod publication;
+pub mod quality;
+pub mod run;
+pub mod types;
+
+pub use error::{Diagnostic, Error, Kind, Place, Result, Severity};
