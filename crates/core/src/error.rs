@@ -154,3 +154,23 @@ pub struct Diagnostic {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
 }
+
+impl Diagnostic {
+    pub fn new(severity: Severity, code: &str, place: Place, length: u32, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), severity, message: message.into(), place, length, hints: Vec::new() }
+    }
+
+    pub fn error(code: &str, place: Place, length: u32, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, code, place, length, message)
+    }
+
+    pub fn warning(code: &str, place: Place, length: u32, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, code, place, length, message)
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}

@@ -20,7 +20,10 @@ pub mod principal;
 pub mod product;
 pub mod publication;
 pub mod quality;
+pub mod reader;
 pub mod run;
+pub mod suggestion;
 pub mod types;
+pub mod yaml;
 
 pub use error::{Diagnostic, Error, Kind, Place, Result, Severity};
