@@ -29,6 +29,9 @@ pub struct Contract {
     pub digest: String,
     /// The file it was read from, relative to the mesh folder.
     pub path: String,
+    /// That file as it was written, comments and unmeasured properties included: the source of truth for export.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,8 +121,11 @@ pub struct Sla {
     /// `domain.field` free text of ODCS, reduced to a field name of the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub element: Option<String>,
-    /// Seconds for durations, a fraction 0..=1 for availability.
+    /// Seconds for durations, a fraction 0..=1 for availability, the number as it stands (or 0) for any other property.
     pub value: f64,
+    /// What was written, for properties that are shown and not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod classification;
 pub mod codes;
 pub mod contract;
+pub mod decimal;
 pub mod effect;
 pub mod error;
 pub mod filter;
