@@ -5,6 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::effect::Timestamp;
+use crate::id::TokenId;
+use crate::mesh::{Domain, Mesh};
 use crate::name::Name;
 
 /// A user, or a product reading its inputs as itself.
@@ -42,6 +45,46 @@ pub struct Subject {
     /// The purpose that a token pins or a session chose (D16).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
+    /// The token that it came with; revoking that token ends the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
+    /// When that token expires: no decision for it may outlive this (D17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
+}
+
+/// The user name that the owner of the mesh folder has in embedded mode.
+pub const FOLDER_OWNER: &str = "owner";
+
+impl Subject {
+    /// A user's rights follow from its teams and from the domains that list it as a member of their owner team.
+    pub fn user(name: &str, teams: impl IntoIterator<Item = Name>, admin: bool, mesh: Option<&Mesh>) -> Self {
+        let mut teams: BTreeSet<Name> = teams.into_iter().collect();
+        let listed = |domain: &Domain| domain.members.iter().any(|member| member == name);
+        teams.extend(domains_of(mesh).filter(|domain| listed(domain)).map(|domain| domain.owner.clone()));
+        let domains = domains_of(mesh).filter(|d| teams.contains(&d.owner)).map(|d| d.name.clone()).collect();
+        Self::of(Principal::User(name.to_owned()), teams, domains, admin)
+    }
+
+    /// A product reads as itself: with its own agreements, and at home in its own domain. It is in no team.
+    pub fn product(domain: Name, product: Name) -> Self {
+        let domains = BTreeSet::from([domain.clone()]);
+        Self::of(Principal::Product { domain, product }, BTreeSet::new(), domains, false)
+    }
+
+    /// Whoever owns the mesh folder is its root in embedded mode (D24): administrator, and in every owner team.
+    pub fn owner(mesh: Option<&Mesh>) -> Self {
+        let teams = domains_of(mesh).map(|domain| domain.owner.clone());
+        Self::user(FOLDER_OWNER, teams, true, mesh)
+    }
+
+    fn of(principal: Principal, teams: BTreeSet<Name>, domains: BTreeSet<Name>, admin: bool) -> Self {
+        Self { principal, teams, domains, admin, purpose: None, token: None, valid_until: None }
+    }
+}
+
+fn domains_of(mesh: Option<&Mesh>) -> impl Iterator<Item = &Domain> {
+    mesh.into_iter().flat_map(|mesh| mesh.domains.values())
 }
 
 /// Who an agreement is with.

@@ -41,7 +41,9 @@ pub trait MeshState: Send + Sync {
 
 #[async_trait]
 pub trait RunLedger: Send + Sync {
-    /// Takes the product's lease and records the run as `Running`. `Kind::Conflict` names the holder of a live lease.
+    /// Takes the product's lease and records the run as `Running`. `Kind::Conflict` names the holder of a live lease
+    /// (MW0411). A predecessor whose lease has expired is cancelled if it was still `Running`; one in `Committing` must
+    /// be recovered first (MW0412).
     async fn start_run(&self, run: &Run, holder: &str, now: Timestamp, expires_at: Timestamp) -> Result<Lease>;
     /// Extends the lease; `Kind::Conflict` when it is no longer the newest.
     async fn heartbeat(&self, lease: &Lease, expires_at: Timestamp) -> Result<()>;
@@ -149,7 +151,11 @@ pub trait AuditState: Send + Sync {
     async fn last(&self) -> Result<Option<AuditRecord>>;
     /// Ascending from `after` (exclusive).
     async fn read(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>>;
-    /// The AES key of a data subject; `None` after erasure.
+    /// The AES key of a data subject (a principal as text); `None` after erasure.
     async fn subject_key(&self, subject: &str) -> Result<Option<[u8; 32]>>;
+    /// Keeps the key that is already there, if any.
     async fn put_subject_key(&self, subject: &str, key: [u8; 32]) -> Result<()>;
+    async fn subject_keys(&self) -> Result<Vec<(String, [u8; 32])>>;
+    /// Makes everything personal about the subject in the audit log unreadable; the log still verifies.
+    async fn erase_subject(&self, subject: &str) -> Result<()>;
 }
