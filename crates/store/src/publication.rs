@@ -1,0 +1,108 @@
+//! Publications: what readers resolve through (D4).
+
+use async_trait::async_trait;
+use meshwork_control::port::state::PublicationState;
+use meshwork_core::effect::Timestamp;
+use meshwork_core::error::Result;
+use meshwork_core::id::{OutputId, ProductId, PublicationId};
+use meshwork_core::publication::Publication;
+use sqlx::{Sqlite, Transaction};
+
+use crate::SqliteState;
+use crate::fault::fault;
+use crate::stored::{bodies, from_json, micros, to_json};
+
+#[async_trait]
+impl PublicationState for SqliteState {
+    async fn resolve(&self, output: &OutputId, major: u32, as_of: Option<Timestamp>) -> Result<Option<Publication>> {
+        // Sequence, not time, orders publications: a clock that was set back must not hide the newest.
+        let body: Option<String> = sqlx::query_scalar(
+            "SELECT p.body FROM published_outputs o JOIN publications p ON p.sequence = o.publication
+             WHERE o.output = ?1 AND o.major = ?2 AND (?3 IS NULL OR o.at <= ?3)
+             ORDER BY o.publication DESC LIMIT 1",
+        )
+        .bind(output.as_str())
+        .bind(major)
+        .bind(as_of.map(micros))
+        .fetch_optional(self.readers())
+        .await
+        .map_err(fault)?;
+        body.as_deref().map(from_json).transpose()
+    }
+
+    async fn publication(&self, id: &PublicationId) -> Result<Option<Publication>> {
+        let body: Option<String> = sqlx::query_scalar("SELECT body FROM publications WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(self.readers())
+            .await
+            .map_err(fault)?;
+        body.as_deref().map(from_json).transpose()
+    }
+
+    async fn publications(
+        &self,
+        product: Option<&ProductId>,
+        before: Option<&PublicationId>,
+        limit: u32,
+    ) -> Result<Vec<Publication>> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT body FROM publications
+             WHERE (?1 IS NULL OR product = ?1)
+               AND (?2 IS NULL OR sequence < (SELECT sequence FROM publications WHERE id = ?2))
+             ORDER BY sequence DESC LIMIT ?3",
+        )
+        .bind(product.map(ProductId::as_str))
+        .bind(before.map(PublicationId::as_str))
+        .bind(limit)
+        .fetch_all(self.readers())
+        .await
+        .map_err(fault)?;
+        bodies(&rows)
+    }
+
+    async fn current(&self) -> Result<Vec<Publication>> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT body FROM publications WHERE sequence IN
+               (SELECT max(publication) FROM published_outputs GROUP BY output, major)
+             ORDER BY sequence DESC",
+        )
+        .fetch_all(self.readers())
+        .await
+        .map_err(fault)?;
+        bodies(&rows)
+    }
+}
+
+/// The publication, its outputs and the event that tells of it; part of the run's last transaction.
+pub(crate) async fn insert_publication(tx: &mut Transaction<'static, Sqlite>, publication: &Publication) -> Result<()> {
+    let body = to_json(publication)?;
+    let at = micros(publication.at);
+    let sequence: i64 = sqlx::query_scalar(
+        "INSERT INTO publications (id, product, run, at, body) VALUES (?, ?, ?, ?, ?) RETURNING sequence",
+    )
+    .bind(publication.id.as_str())
+    .bind(publication.product.as_str())
+    .bind(publication.run.as_str())
+    .bind(at)
+    .bind(&body)
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(fault)?;
+    for output in &publication.outputs {
+        sqlx::query("INSERT INTO published_outputs (output, major, publication, at) VALUES (?, ?, ?, ?)")
+            .bind(output.output.as_str())
+            .bind(output.major)
+            .bind(sequence)
+            .bind(at)
+            .execute(&mut **tx)
+            .await
+            .map_err(fault)?;
+    }
+    sqlx::query("INSERT INTO outbox (kind, at, body) VALUES ('publication.created', ?, ?)")
+        .bind(at)
+        .bind(serde_json::json!({ "publication": publication.id, "product": publication.product }).to_string())
+        .execute(&mut **tx)
+        .await
+        .map_err(fault)?;
+    Ok(())
+}

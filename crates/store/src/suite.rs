@@ -1,0 +1,32 @@
+//! What any backend of the state must do. Written against the traits only, so that every backend runs the same tests;
+//! each gets a fresh state.
+
+mod agreement;
+mod audit;
+mod credential;
+mod mesh;
+mod publication;
+mod run;
+mod sqlite;
+
+use meshwork_control::port::state::{
+    AgreementState, AuditState, CredentialState, MeshState, PublicationState, RunLedger,
+};
+use meshwork_core::error::{Error, Result};
+
+pub(crate) trait Backend:
+    MeshState + RunLedger + PublicationState + AgreementState + CredentialState + AuditState + Clone + 'static
+{
+}
+
+impl<T> Backend for T where
+    T: MeshState + RunLedger + PublicationState + AgreementState + CredentialState + AuditState + Clone + 'static
+{
+}
+
+fn code<T: std::fmt::Debug>(result: Result<T>) -> String {
+    match result {
+        Ok(value) => panic!("should fail, gives {value:?}"),
+        Err(Error { code, .. }) => code,
+    }
+}

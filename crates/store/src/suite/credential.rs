@@ -1,0 +1,65 @@
+use meshwork_control::port::state::{Token, User};
+use meshwork_core::id::{TokenId, UserId};
+use meshwork_testkit::{moment, name};
+
+use super::{Backend, code};
+
+fn user(called: &str) -> User {
+    User {
+        id: UserId::new(format!("id of {called}")),
+        name: called.to_owned(),
+        teams: vec![name("finance")],
+        admin: false,
+        password_hash: None,
+        credential_version: 1,
+        disabled: false,
+    }
+}
+
+fn token(id: &str, user: &str) -> Token {
+    Token {
+        id: TokenId::new(id),
+        user: user.to_owned(),
+        label: "ci".to_owned(),
+        hash: format!("hash of {id}"),
+        created_at: moment(0),
+        expires_at: Some(moment(60)),
+        purpose: None,
+    }
+}
+
+pub(crate) async fn every_change_raises_the_epoch(state: &impl Backend) {
+    let start = state.policy_epoch().await.expect("read");
+    state.put_user(&user("ana")).await.expect("put");
+    state.put_token(&token("t1", "ana")).await.expect("put");
+    state.remove_token(&TokenId::new("t1")).await.expect("removed");
+    state.remove_user("ana").await.expect("removed");
+    assert_eq!(state.policy_epoch().await.expect("read"), start + 4);
+}
+
+pub(crate) async fn changing_a_user_keeps_its_tokens(state: &impl Backend) {
+    state.put_user(&user("ana")).await.expect("put");
+    state.put_token(&token("t1", "ana")).await.expect("put");
+    state.put_user(&User { disabled: true, ..user("ana") }).await.expect("put again");
+    assert!(state.user("ana").await.expect("read").expect("there").disabled);
+    assert_eq!(state.token_by_hash("hash of t1").await.expect("read").map(|t| t.user), Some("ana".to_owned()));
+}
+
+pub(crate) async fn removing_a_user_removes_its_tokens(state: &impl Backend) {
+    for name in ["ana", "bob"] {
+        state.put_user(&user(name)).await.expect("put");
+        state.put_token(&token(&format!("token of {name}"), name)).await.expect("put");
+    }
+    state.remove_user("ana").await.expect("removed");
+    assert!(state.token_by_hash("hash of token of ana").await.expect("read").is_none());
+    let left: Vec<_> = state.tokens(None).await.expect("read").into_iter().map(|t| t.user).collect();
+    assert_eq!(left, ["bob"]);
+    assert_eq!(state.tokens(Some("ana")).await.expect("read").len(), 0);
+}
+
+pub(crate) async fn unknown_ones_are_not_found(state: &impl Backend) {
+    assert!(state.user("eve").await.expect("read").is_none());
+    assert_eq!(code(state.remove_user("eve").await), "MW0416");
+    assert_eq!(code(state.remove_token(&TokenId::new("t9")).await), "MW0416");
+    assert_eq!(code(state.put_token(&token("t1", "eve")).await), "MW0416");
+}
