@@ -141,10 +141,10 @@ async fn filters() {
     };
     assert_eq!(find(AuditQuery { principal: Some(user("ana")), ..AuditQuery::default() }).await, [3, 1]);
     assert_eq!(find(AuditQuery { principal: Some(user("bob")), ..AuditQuery::default() }).await, [4, 2]);
-    assert_eq!(find(AuditQuery { principal: Some(user("nobody")), ..AuditQuery::default() }).await, []);
+    assert_eq!(find(AuditQuery { principal: Some(user("nobody")), ..AuditQuery::default() }).await, [0; 0]);
     let between = AuditQuery { since: Some(moment(2)), until: Some(moment(3)), ..AuditQuery::default() };
     assert_eq!(find(between).await, [3, 2]);
-    assert_eq!(find(AuditQuery { kind: Some(Kind::Run), ..AuditQuery::default() }).await, []);
+    assert_eq!(find(AuditQuery { kind: Some(Kind::Run), ..AuditQuery::default() }).await, [0; 0]);
 }
 
 async fn broken_at(tamper: impl FnOnce(&mut Vec<AuditRecord>)) -> Option<(u64, String)> {
