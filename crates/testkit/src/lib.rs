@@ -5,7 +5,9 @@
 mod build;
 mod clock;
 mod entropy;
+mod postgres;
 
 pub use build::{agreement, contract, domain, field, mesh, name, output, product, publication, report, run, table};
 pub use clock::{TestClock, moment};
 pub use entropy::SeededEntropy;
+pub use postgres::Postgres;

@@ -4,83 +4,106 @@ use super::CodeInfo;
 
 pub const CODES: &[CodeInfo] = &[
     CodeInfo {
-        code: "MW0650",
-        title: "The storage root cannot be used",
-        help: "Data lies under `storage` of `mesh.yaml` or `domain.yaml`: a folder, absolute or relative to the mesh folder. Other kinds of storage are refused, so that nothing is written where it is not expected.",
+        code: "MW0601",
+        title: "SQL that does not plan",
+        help: "The transformation of an output, or the query of a clause, is not valid: its syntax, a table or a function \
+               is unknown, or types do not fit. Inputs are tables by their input name.",
     },
     CodeInfo {
-        code: "MW0651",
-        title: "No product is meant by this selector",
-        help: "A selector is `domain.product`, `domain` or `all`, and means *applied* products: what stands in the checkout only is not known to runs yet. Apply first, then run.",
+        code: "MW0602",
+        title: "a contract field that the SQL does not yield",
+        help: "Every field of the output's contract must be a column of the SELECT, by its exact name. SQL turns names \
+               without quotes into lower case: write `AS \"leadId\"`.",
     },
     CodeInfo {
-        code: "MW0652",
-        title: "Another domain's product",
-        help: "A domain's products are run by members of its owner team (and by administrators). A run never triggers another domain's product: it reads that product's last publication.",
+        code: "MW0603",
+        title: "a column that the contract does not declare",
+        help: "The SELECT yields a column that the contract does not have; it would be data without a promise. Declare it, \
+               or leave it out. With `SELECT *` this also happens when the source gets a new column: name the columns.",
     },
     CodeInfo {
-        code: "MW0653",
-        title: "This lifecycle state does not run",
-        help: "`proposed` products have never run and do not; set `status: draft` and apply. `retired` products are gone from every port.",
+        code: "MW0604",
+        title: "not available yet",
+        help: "The manifest asks for something that this version cannot do. The error names it and what can be used instead.",
     },
     CodeInfo {
-        code: "MW0654",
-        title: "Nothing is applied",
-        help: "Runs work on the applied mesh. `meshwork plan` shows what would be applied, `meshwork apply` applies it.",
+        code: "MW0605",
+        title: "a column of a type that cannot be stored as declared",
+        help: "What the SQL yields for a column can never become the contract's type, such as a boolean for a date. Cast \
+               it in the SQL. (Single values that do not fit are not this error: they fail the column's `type` clause.)",
     },
     CodeInfo {
-        code: "MW0655",
-        title: "The run's process ended before it was done",
-        help: "Every run is a process of its own with a memory ceiling. It ended by itself: often because memory ran out. `meshwork logs RUN` shows its last lines. Nothing was published; the previous publication is still served.",
+        code: "MW0606",
+        title: "not a query",
+        help: "A transformation is one SELECT (with CTEs if need be). Statements that create, change or copy are refused.",
     },
     CodeInfo {
-        code: "MW0656",
-        title: "The run took too long",
-        help: "Runs have a time limit. Nothing was published; the previous publication is still served.",
+        code: "MW0610",
+        title: "a query that failed while running",
+        help: "A value met something that SQL cannot compute: a division by zero, an overflow, a cast that does not work. \
+               The value is not shown, because errors are read by people who may not see the data. Use `try_cast` and \
+               `nullif` and let the contract's clauses find the rows.",
     },
     CodeInfo {
-        code: "MW0657",
-        title: "The lease was lost",
-        help: "Each product is run by one holder at a time. This one could not keep its lease alive (it was stopped, or the state was unreachable) and another took over, so it must not publish any more.",
+        code: "MW0611",
+        title: "a run that needs more memory or disk than it may use",
+        help: "Sorting, joining or grouping needs more than the run's limits. Joins are tried again in a way that spills \
+               to disk before this error comes.",
     },
     CodeInfo {
-        code: "MW0658",
-        title: "The run was stopped",
-        help: "A person stopped it, or the client that started it went away. Nothing was published; the previous publication is still served.",
+        code: "MW0612",
+        title: "a run that takes too long",
+        help: "The run met its time limit and was stopped. Nothing was published.",
     },
     CodeInfo {
-        code: "MW0659",
-        title: "Blocked by the contract",
-        help: "At least one clause of severity error did not pass, so nothing was committed and the previous publication is still served. The report names each clause, how many rows fail it, and where such rows stand in the source. Mend the source, the transformation or the contract and run again.",
+        code: "MW0613",
+        title: "a run that stopped unexpectedly",
+        help: "A bug: building the product panicked. Nothing was published. Please report it with the run's log.",
     },
     CodeInfo {
-        code: "MW0661",
-        title: "Not run, because an input did not publish",
-        help: "Products run after those that they read from. When one of these is blocked or fails, those that depend on it are skipped in this run. Run them by name to build them from the last publication.",
+        code: "MW0620",
+        title: "a storage that is not available",
+        help: "The storage root has a scheme that this version cannot write to. Local folders work.",
     },
     CodeInfo {
-        code: "MW0662",
-        title: "Products read from each other",
-        help: "A product cannot, over any number of steps, read from itself.",
+        code: "MW0621",
+        title: "storage that cannot be used",
+        help: "Reading or writing the storage root failed: it does not exist, it is not writable, or the disk is faulty. \
+               Publications are not affected.",
     },
     CodeInfo {
-        code: "MW0663",
-        title: "The run's process died",
-        help: "The process that held this run ended without finishing it. Recovery found no commit to complete, so what it had staged was removed.",
+        code: "MW0622",
+        title: "the disk is full",
+        help: "There is no space left where the run writes. Nothing was published, and what the attempt wrote is removed \
+               by the next collection. Free space, then run again.",
     },
     CodeInfo {
-        code: "MW0664",
-        title: "The run's process could not be started",
-        help: "Runs are child processes of the same binary. Starting one failed: see the message of the operating system.",
+        code: "MW0623",
+        title: "a table's log is not whole",
+        help: "Entries of the table's `_delta_log` are missing or unreadable, or the folder was replaced. Meshwork never \
+               deletes log entries. Restore the folder from a backup.",
     },
     CodeInfo {
-        code: "MW0665",
-        title: "The run's process broke its protocol",
-        help: "A bug of ours: the process that builds a product said something unexpected. Nothing was published by it.",
+        code: "MW0630",
+        title: "somebody else has written to the table",
+        help: "The table's log has a version that no run of meshwork made: a compaction by another tool, or a stray \
+               writer. Such a version is never served, and never silently overwritten. Stop the other writer, move its log \
+               entry away (the error names the file; also a checkpoint of that version, if there is one), and run again.",
     },
     CodeInfo {
-        code: "MW0666",
-        title: "The applied mesh is not complete",
-        help: "A product names a connection that its domain does not declare, or was applied without ids. Check and apply again.",
+        code: "MW0631",
+        title: "another run was first",
+        help: "Another run of the same product has committed the version that this one had prepared. Run again: it will \
+               build on the newest version.",
+    },
+    CodeInfo {
+        code: "MW0632",
+        title: "staged data is gone",
+        help: "What a run had staged is no longer there or no longer readable, so it cannot be committed. Run again.",
+    },
+    CodeInfo {
+        code: "MW0640",
+        title: "a fail point",
+        help: "A fault that a test asked for with `MESHWORK_FAILPOINT`. If you see this outside a test, unset that variable.",
     },
 ];

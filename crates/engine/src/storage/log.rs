@@ -1,0 +1,230 @@
+//! The commit log of one Delta table: `_delta_log/<version>.json`.
+//!
+//! We write it ourselves, one conditional create per commit, because a publication needs exactly that: the version that
+//! was prepared, or an error. Nothing here merges with what somebody else wrote.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use meshwork_core::publication::TableLocation;
+use meshwork_core::{Error, Result};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use serde_json::Value;
+use url::Url;
+
+use super::durable::DurableLocal;
+use super::fault::storage_error;
+
+#[derive(Clone, Debug)]
+pub struct TableLog {
+    store: Arc<DurableLocal>,
+    table: Path,
+    url: String,
+}
+
+/// One commit, as far as publishing needs it.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    pub version: u64,
+    pub actions: Vec<Value>,
+}
+
+impl Commit {
+    fn info(&self) -> Option<&Value> {
+        self.actions.iter().find_map(|action| action.get("commitInfo"))
+    }
+
+    /// The run of ours that made it; `None` for a commit by anybody else.
+    pub fn run(&self) -> Option<&str> {
+        self.info()?.get("meshwork")?.get("run")?.as_str()
+    }
+
+    /// Who says to have made it, for messages.
+    pub fn author(&self) -> String {
+        let field = |name: &str| self.info().and_then(|info| info.get(name)).and_then(Value::as_str).map(str::to_owned);
+        let engine = field("engineInfo").unwrap_or_else(|| "an unnamed writer".to_owned());
+        match field("operation") {
+            Some(operation) => format!("{operation} by {engine}"),
+            None => engine,
+        }
+    }
+}
+
+/// A data file of a version: what a commit that replaces it has to say about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataFile {
+    pub path: String,
+    pub add: Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    Written,
+    Taken,
+}
+
+impl TableLog {
+    pub fn open(location: &TableLocation, flush: bool) -> Result<Self> {
+        let root = local_root(location)?;
+        let store = DurableLocal::open(&root, flush)
+            .map_err(|error| storage_error(&format!("opening the storage root {}", root.display()), &error))?;
+        Ok(Self { store: Arc::new(store), table: Path::from(location.path.as_str()), url: location.url() })
+    }
+
+    /// The table's own folder as a store.
+    pub fn table_store(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(PrefixStore::new(Arc::clone(&self.store) as Arc<dyn ObjectStore>, self.table.clone()))
+    }
+
+    pub fn store(&self) -> &DurableLocal {
+        &self.store
+    }
+
+    pub fn table(&self) -> &Path {
+        &self.table
+    }
+
+    /// The local file of a data file of this table.
+    pub fn data_file(&self, name: &str) -> Result<PathBuf> {
+        let path = Path::from(format!("{}/{name}", self.table));
+        self.store.file(&path).map_err(|error| self.fault("finding a data file of", &error))
+    }
+
+    fn entry(&self, version: u64) -> Path {
+        self.table.clone().join("_delta_log").join(format!("{version:020}.json"))
+    }
+
+    fn fault(&self, what: &str, error: &(dyn std::error::Error + 'static)) -> Error {
+        storage_error(&format!("{what} the table {}", self.url), error)
+    }
+
+    /// All versions in the log, ascending.
+    pub async fn versions(&self) -> Result<Vec<u64>> {
+        let folder = self.table.clone().join("_delta_log");
+        let listed = match self.store.list_with_delimiter(Some(&folder)).await {
+            Ok(listed) => listed,
+            Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(self.fault("listing the log of", &error)),
+        };
+        let mut versions: Vec<u64> = listed
+            .objects
+            .iter()
+            .filter_map(|object| object.location.filename()?.strip_suffix(".json"))
+            .filter(|stem| stem.len() == 20 && stem.bytes().all(|b| b.is_ascii_digit()))
+            .filter_map(|stem| stem.parse().ok())
+            .collect();
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    pub async fn commit(&self, version: u64) -> Result<Option<Commit>> {
+        let entry = self.entry(version);
+        let bytes = match self.store.get(&entry).await {
+            Ok(found) => found.bytes().await.map_err(|error| self.fault("reading the log of", &error))?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(self.fault("reading the log of", &error)),
+        };
+        let actions = serde_json::Deserializer::from_slice(&bytes)
+            .into_iter::<Value>()
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| self.broken(&format!("commit {version} is not JSON lines")))?;
+        Ok(Some(Commit { version, actions }))
+    }
+
+    fn broken(&self, why: &str) -> Error {
+        Error::environment("MW0623", format!("the commit log of {} cannot be used: {why}", self.url))
+            .hint("restore the `_delta_log` folder from a backup; publications keep being served as long as their files are there")
+    }
+
+    /// Creates the entry of a version. `Taken` when it exists, whoever wrote it.
+    pub async fn put(&self, version: u64, bytes: Bytes) -> Result<Put> {
+        let entry = self.entry(version);
+        match self.store.put_opts(&entry, bytes.into(), PutOptions::from(PutMode::Create)).await {
+            Ok(_) => Ok(Put::Written),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::Taken),
+            Err(error) => Err(self.fault("committing to", &error)),
+        }
+    }
+
+    /// Makes sure that an entry that was found, perhaps of an attempt that died before it could flush, is durable.
+    pub async fn flush(&self, version: u64) -> Result<()> {
+        self.store
+            .flush_folder_of(&self.entry(version))
+            .await
+            .map_err(|error| self.fault("flushing the log of", &error))
+    }
+
+    /// The data files of a version, and the metadata action in force, from replaying the log up to it.
+    pub async fn replay(&self, version: u64) -> Result<State> {
+        let mut state = State::default();
+        for at in 0..=version {
+            let commit = self.commit(at).await?.ok_or_else(|| self.broken(&format!("commit {at} is missing")))?;
+            state.apply(commit);
+        }
+        Ok(state)
+    }
+}
+
+/// A table at some version.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub files: BTreeMap<String, DataFile>,
+    pub metadata: Option<Value>,
+    pub protocol: Option<Value>,
+}
+
+impl State {
+    pub fn apply(&mut self, commit: Commit) {
+        for action in commit.actions {
+            let Value::Object(action) = action else { continue };
+            for (kind, body) in action {
+                let path = || body.get("path").and_then(Value::as_str).map(str::to_owned);
+                match kind.as_str() {
+                    "add" => {
+                        if let Some(path) = path() {
+                            self.files.insert(path.clone(), DataFile { path, add: body });
+                        }
+                    }
+                    "remove" => {
+                        if let Some(path) = path() {
+                            self.files.remove(&path);
+                        }
+                    }
+                    "metaData" => self.metadata = Some(body),
+                    "protocol" => self.protocol = Some(body),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// The folder of a storage root. Only local roots can be written so far.
+pub fn local_root(location: &TableLocation) -> Result<PathBuf> {
+    let unsupported = || {
+        let scheme = location.root.split(':').next().unwrap_or_default();
+        Error::usage("MW0620", format!("storage of type `{scheme}` is not available yet"))
+            .hint("use a local folder as `storage` in mesh.yaml or domain.yaml")
+    };
+    let url = Url::parse(&location.root).map_err(|_| unsupported())?;
+    if url.scheme() != "file" {
+        return Err(unsupported());
+    }
+    url.to_file_path().map_err(|()| unsupported())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_local_roots() {
+        let at = |root: &str| local_root(&TableLocation { root: root.into(), path: "a/v1".into() });
+        assert_eq!(at("file:///data/a%20b/").expect("local"), PathBuf::from("/data/a b/"));
+        assert_eq!(at("s3://bucket/").expect_err("remote").code, "MW0620");
+    }
+}
