@@ -1,0 +1,170 @@
+//! Sources: what a product reads that is not another product. Files are confined to the domain's folder; every row
+//! knows where it came from until it is written.
+
+mod csv;
+mod file;
+mod json;
+mod parquet;
+mod postgres;
+mod secret;
+mod stream;
+mod table;
+pub mod text;
+mod unfit;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::physical_plan::streaming::PartitionStream;
+use meshwork_control::port::data::SourceSpec;
+use meshwork_core::contract::Field;
+use meshwork_core::{Error, Result};
+
+pub use secret::Secrets;
+pub use table::{Face, ORIGIN, ROW, SourceTable};
+pub use unfit::{Samples, Unfit};
+
+use text::TextType;
+
+/// What all sources of one output share while it is built.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    pub meter: Arc<Meter>,
+    pub origins: Arc<Origins>,
+    /// Values that did not fit the type that the contract gives their column.
+    pub unfit: Arc<Unfit>,
+}
+
+/// What was read so far.
+#[derive(Debug, Default)]
+pub struct Meter {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Meter {
+    pub fn add(&self, rows: u64, bytes: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// The names behind the numbers in the hidden origin column.
+#[derive(Debug, Default)]
+pub struct Origins(std::sync::Mutex<Vec<String>>);
+
+impl Origins {
+    pub fn add(&self, name: &str) -> i32 {
+        let mut names = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(at) = names.iter().position(|known| known == name) {
+            return i32::try_from(at).unwrap_or(i32::MAX);
+        }
+        names.push(name.to_owned());
+        i32::try_from(names.len() - 1).unwrap_or(i32::MAX)
+    }
+
+    pub fn name(&self, number: i32) -> Option<String> {
+        let names = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        names.get(usize::try_from(number).ok()?).cloned()
+    }
+}
+
+/// An opened source: its columns are known, nothing else has been read.
+pub trait Source: std::fmt::Debug + Send + Sync {
+    /// The columns that SQL sees.
+    fn schema(&self) -> SchemaRef;
+    /// Whether its rows have an origin: then `partitions` may be asked for the two hidden columns behind the others.
+    fn has_origin(&self) -> bool;
+    /// One stream a file, of these columns: indices into `schema()`, then `len` for the origin and `len + 1` for the row.
+    fn partitions(&self, columns: &[usize]) -> Vec<Arc<dyn PartitionStream>>;
+    /// For errors about a column that is not there: what could have gone wrong in reading it.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The types that a contract gives to columns of a source: by the source's own name of the column.
+#[derive(Clone, Debug, Default)]
+pub struct Typing {
+    types: BTreeMap<String, TextType>,
+}
+
+impl Typing {
+    pub fn of(fields: &[Field]) -> Self {
+        let mut types = BTreeMap::new();
+        for field in fields {
+            types.insert(field.name.clone(), TextType::of(field));
+        }
+        // A physical name is the more specific statement about the source.
+        for field in fields {
+            if let Some(physical) = &field.physical_name {
+                types.insert(physical.clone(), TextType::of(field));
+            }
+        }
+        Self { types }
+    }
+
+    pub fn get(&self, column: &str) -> Option<&TextType> {
+        self.types.get(column)
+    }
+
+    fn or_text(&self, column: &str) -> TextType {
+        self.get(column).cloned().unwrap_or_else(|| TextType::plain(meshwork_core::types::ColumnType::Text))
+    }
+
+    /// Source names of all contract columns: the physical name where there is one.
+    pub fn source_names(fields: &[Field]) -> Vec<String> {
+        fields.iter().map(|f| f.physical_name.clone().unwrap_or_else(|| f.name.clone())).collect()
+    }
+}
+
+/// Opens a source: finds its files or asks the database, and learns the columns.
+pub async fn open(
+    input: &str,
+    spec: &SourceSpec,
+    fields: &[Field],
+    reading: &Reading,
+    secrets: &Secrets,
+    domain: &str,
+) -> Result<Arc<dyn Source>> {
+    let typing = Typing::of(fields);
+    match spec {
+        SourceSpec::Csv { folder, path, options } => {
+            let files = file::find(input, folder, path)?;
+            let (options, reading) = (options.clone(), reading.clone());
+            let input = input.to_owned();
+            in_background(move || csv::open(&input, files, &options, &typing, reading)).await
+        }
+        SourceSpec::Json { folder, path } => {
+            let files = file::find(input, folder, path)?;
+            let reading = reading.clone();
+            let names = Typing::source_names(fields);
+            in_background(move || json::open(files, &names, &typing, reading)).await
+        }
+        SourceSpec::Parquet { folder, path } => {
+            let files = file::find(input, folder, path)?;
+            let reading = reading.clone();
+            in_background(move || parquet::open(files, reading)).await
+        }
+        SourceSpec::Postgres { .. } => postgres::open(input, spec, &typing, reading.clone(), secrets, domain).await,
+    }
+}
+
+async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(_) => Err(Error::environment("MW0502", "reading a source stopped unexpectedly")
+            .hint("a damaged file can do this: check the files of the source")),
+    }
+}
+
+/// Rows that a source hands over at a time.
+const BATCH_ROWS: usize = 8192;

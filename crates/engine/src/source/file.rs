@@ -1,0 +1,248 @@
+//! The files of a source: a path or glob inside the domain's folder (D27), and nothing else.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use meshwork_core::{Error, Result};
+
+/// A file to read: `name` is how people know it, relative to the domain's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    pub name: String,
+    pub path: PathBuf,
+    /// The domain's folder, canonical.
+    folder: PathBuf,
+}
+
+impl SourceFile {
+    /// Opens it for reading. What was swapped for a link, a pipe or a device since it was found is refused.
+    pub fn open(&self) -> Result<File> {
+        // Opening a FIFO for reading would wait for a writer; with O_NONBLOCK it does not, and the check below refuses it.
+        let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(&self.path)
+            .map_err(|error| unreadable(&self.name, &error))?;
+        let meta = file.metadata().map_err(|error| unreadable(&self.name, &error))?;
+        if !meta.is_file() {
+            return Err(not_a_file(&self.name));
+        }
+        confine(&self.name, &self.folder, &self.path)?;
+        Ok(file)
+    }
+
+    pub fn unreadable(&self, error: &io::Error) -> Error {
+        unreadable(&self.name, error)
+    }
+}
+
+/// All files that `pattern` names, sorted. No match is an error: a source that has gone must not look like no data.
+pub fn find(input: &str, folder: &Path, pattern: &str) -> Result<Vec<SourceFile>> {
+    let root = folder.canonicalize().map_err(|error| unreadable(&folder.display().to_string(), &error))?;
+    // The run's specification may give the path absolute, inside the folder.
+    let relative = Path::new(pattern).strip_prefix(folder).unwrap_or(Path::new(pattern));
+    if relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+        return Err(leaves(pattern));
+    }
+    let parts: Vec<String> = relative
+        .components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => name.to_str().map(str::to_owned),
+            _ => None,
+        })
+        .collect();
+    let mut found = vec![root.clone()];
+    for (at, part) in parts.iter().enumerate() {
+        let last = at + 1 == parts.len();
+        let mut next = Vec::new();
+        for base in found {
+            if is_glob(part) {
+                let entries = std::fs::read_dir(&base).map_err(|error| unreadable(&shown(&root, &base), &error))?;
+                for entry in entries {
+                    let entry = entry.map_err(|error| unreadable(&shown(&root, &base), &error))?;
+                    let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+                    // As in a shell, a leading dot must be asked for.
+                    if (name.starts_with('.') && !part.starts_with('.')) || !matches(part, &name) {
+                        continue;
+                    }
+                    let path = entry.path();
+                    if path.is_dir() != last {
+                        next.push(path);
+                    }
+                }
+            } else {
+                let path = base.join(part);
+                if last || path.is_dir() {
+                    next.push(path);
+                }
+            }
+        }
+        found = next;
+    }
+    found.sort();
+    let mut files = Vec::new();
+    for path in found {
+        let name = shown(&root, &path);
+        let meta = match path.symlink_metadata() {
+            Ok(_) => std::fs::metadata(&path).map_err(|error| unreadable(&name, &error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(unreadable(&name, &error)),
+        };
+        confine(&name, &root, &path)?;
+        if !meta.is_file() {
+            return Err(not_a_file(&name));
+        }
+        files.push(SourceFile { name, path, folder: root.clone() });
+    }
+    if files.is_empty() {
+        return Err(missing(input, &root, pattern, &parts));
+    }
+    Ok(files)
+}
+
+fn missing(input: &str, root: &Path, pattern: &str, parts: &[String]) -> Error {
+    let error = Error::environment("MW0501", format!("input `{input}`: no file matches `{pattern}`"));
+    let folder = parts[..parts.len().saturating_sub(1)].iter().fold(root.to_owned(), |at, part| at.join(part));
+    let Some(wanted) = parts.last() else { return error };
+    if confine(pattern, root, &folder).is_err() {
+        return error.hint("paths are relative to the domain's folder");
+    }
+    let near = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str().map(str::to_owned))
+        .map(|name| (strsim::jaro_winkler(wanted, &name), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match near {
+        Some((_, name)) => error.hint(format!("did you mean `{name}`?")),
+        None => error.hint("paths are relative to the domain's folder"),
+    }
+}
+
+fn confine(name: &str, root: &Path, path: &Path) -> Result<()> {
+    let real = path.canonicalize().map_err(|error| unreadable(name, &error))?;
+    if real.starts_with(root) { Ok(()) } else { Err(leaves(name)) }
+}
+
+fn leaves(path: &str) -> Error {
+    Error::check("MW0503", format!("`{path}` leads out of the domain's folder"))
+        .hint("a source reads files below its domain's folder only: no `..`, no absolute path, no link that leads out")
+}
+
+fn not_a_file(name: &str) -> Error {
+    Error::check("MW0502", format!("`{name}` is not a regular file")).hint(
+        "folders, pipes and devices cannot be read; a folder of files is written as a glob, such as `folder/*.csv`",
+    )
+}
+
+fn unreadable(name: &str, error: &io::Error) -> Error {
+    Error::environment("MW0502", format!("`{name}` cannot be read: {}", error.kind()))
+        .hint("check that the file exists and that the user running meshwork may read it")
+}
+
+fn shown(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+fn is_glob(part: &str) -> bool {
+    part.contains(['*', '?'])
+}
+
+/// `*` is any run of characters, `?` any one.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        if p < pattern.len() && (pattern[p] == '?' || (pattern[p] != '*' && pattern[p] == name[n])) {
+            p += 1;
+            n += 1;
+        } else if p < pattern.len() && pattern[p] == '*' {
+            star = Some((p, n));
+            p += 1;
+        } else if let Some((at, from)) = star {
+            // The last star takes one character more.
+            p = at + 1;
+            n = from + 1;
+            star = Some((at, n));
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn names(folder: &Path, pattern: &str) -> Result<Vec<String>, String> {
+        find("in", folder, pattern).map(|files| files.into_iter().map(|f| f.name).collect()).map_err(|e| e.code)
+    }
+
+    #[test]
+    fn globs() {
+        for (pattern, name, expected) in [
+            ("*.csv", "a.csv", true),
+            ("leads-*.csv", "leads-2024-01.csv", true),
+            ("leads-?.csv", "leads-12.csv", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b", "xxaxxbxx", false),
+            ("é*", "été", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn only_regular_files_below_the_folder() {
+        let outside = tempfile::tempdir().expect("temp");
+        fs::write(outside.path().join("secret.csv"), "x").expect("writes");
+        let folder = tempfile::tempdir().expect("temp");
+        let at = folder.path();
+        fs::create_dir_all(at.join("files/more")).expect("creates");
+        for name in ["files/b.csv", "files/a.csv", "files/more/c.csv", "files/.hidden.csv"] {
+            fs::write(at.join(name), "x").expect("writes");
+        }
+        std::os::unix::fs::symlink(outside.path().join("secret.csv"), at.join("files/link.txt")).expect("links");
+        std::os::unix::fs::symlink(outside.path(), at.join("away")).expect("links");
+        assert_eq!(names(at, "files/*.csv"), Ok(vec!["files/a.csv".into(), "files/b.csv".into()]));
+        assert_eq!(names(at, "files/*/*.csv"), Ok(vec!["files/more/c.csv".into()]));
+        for (pattern, code) in [
+            ("files/none.csv", "MW0501"),
+            ("none/*.csv", "MW0501"),
+            ("../x.csv", "MW0503"),
+            ("/etc/passwd", "MW0503"),
+            ("files/link.txt", "MW0503"),
+            ("away/secret.csv", "MW0503"),
+            ("away/*.csv", "MW0503"),
+            ("files", "MW0502"),
+        ] {
+            assert_eq!(names(at, pattern), Err(code.to_owned()), "{pattern}");
+        }
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at.join("pipe.csv"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .expect("makes a pipe");
+        assert_eq!(names(at, "pipe.csv"), Err("MW0502".to_owned()));
+    }
+
+    #[test]
+    fn a_missing_file_suggests_its_neighbour() {
+        let folder = tempfile::tempdir().expect("temp");
+        fs::write(folder.path().join("leads.csv"), "x").expect("writes");
+        let error = find("in", folder.path(), "lead.csv").expect_err("missing");
+        assert_eq!(error.hints, ["did you mean `leads.csv`?"]);
+    }
+}

@@ -1,0 +1,139 @@
+//! Parquet files of others. A footer or page that does not hold is an error that names the file.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef};
+use datafusion::physical_plan::streaming::PartitionStream;
+use meshwork_core::{Error, Result};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::file::SourceFile;
+use super::stream::{Assembly, FilePartition, Sink};
+use super::{BATCH_ROWS, Reading, Source};
+
+#[derive(Debug)]
+struct ParquetSource {
+    schema: SchemaRef,
+    files: Vec<SourceFile>,
+    reading: Reading,
+}
+
+pub fn open(files: Vec<SourceFile>, reading: Reading) -> Result<Arc<dyn Source>> {
+    let mut known: Option<(SchemaRef, &SourceFile)> = None;
+    for file in &files {
+        let schema = columns(&builder(file)?);
+        match &known {
+            None => known = Some((schema, file)),
+            Some((expected, first)) if *expected != schema => return Err(differs(first, expected, file, &schema)),
+            Some(_) => {}
+        }
+    }
+    let schema = known.map_or_else(|| Arc::new(Schema::empty()), |(schema, _)| schema);
+    Ok(Arc::new(ParquetSource { schema, files, reading }))
+}
+
+impl Source for ParquetSource {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn has_origin(&self) -> bool {
+        true
+    }
+
+    fn partitions(&self, columns: &[usize]) -> Vec<Arc<dyn PartitionStream>> {
+        self.files
+            .iter()
+            .map(|file| {
+                let origin = self.reading.origins.add(&file.name);
+                let assembly = Assembly::new(&self.schema, columns, origin);
+                let schema = Arc::clone(assembly.schema());
+                let (file, reading, source) = (file.clone(), self.reading.clone(), Arc::clone(&self.schema));
+                let name = file.name.clone();
+                Arc::new(FilePartition::new(&name, schema, move |sink| read(&file, &source, &assembly, &reading, sink)))
+                    as _
+            })
+            .collect()
+    }
+}
+
+fn builder(file: &SourceFile) -> Result<ParquetRecordBatchReaderBuilder<std::fs::File>> {
+    let opened = file.open()?;
+    // A damaged footer can make the reader panic instead of fail.
+    std::panic::catch_unwind(|| ParquetRecordBatchReaderBuilder::try_new(opened))
+        .map_err(|_| damaged(file))?
+        .map_err(|_| damaged(file))
+}
+
+fn damaged(file: &SourceFile) -> Error {
+    Error::environment("MW0509", format!("`{}` is not a whole Parquet file", file.name))
+        .hint("it may have been cut off while it was copied or written: compare its size with the original, or write it again")
+}
+
+/// The file's columns, without metadata, all nullable; types that no reader of ours knows are an error only when used.
+fn columns(builder: &ParquetRecordBatchReaderBuilder<std::fs::File>) -> SchemaRef {
+    let fields = builder.schema().fields().iter();
+    Arc::new(Schema::new(fields.map(|f| ArrowField::new(f.name(), plain(f.data_type()), true)).collect::<Vec<_>>()))
+}
+
+fn plain(ty: &DataType) -> DataType {
+    match ty {
+        DataType::Dictionary(_, value) => plain(value),
+        other => other.clone(),
+    }
+}
+
+fn differs(first: &SourceFile, expected: &Schema, file: &SourceFile, found: &Schema) -> Error {
+    let describe = |f: &ArrowField| format!("`{}` ({})", f.name(), f.data_type());
+    let missing = expected.fields().iter().filter(|f| !found.fields().iter().any(|g| g == *f)).map(|f| describe(f));
+    let extra = found.fields().iter().filter(|f| !expected.fields().iter().any(|g| g == *f)).map(|f| describe(f));
+    let (missing, extra): (Vec<_>, Vec<_>) = (missing.collect(), extra.collect());
+    let what = match (missing.is_empty(), extra.is_empty()) {
+        (true, true) => "has the columns in another order".to_owned(),
+        (false, true) => format!("lacks {}", missing.join(", ")),
+        (true, false) => format!("adds {}", extra.join(", ")),
+        (false, false) => format!("has {} instead of {}", extra.join(", "), missing.join(", ")),
+    };
+    Error::check("MW0507", format!("`{}` {what} compared with `{}`", file.name, first.name))
+        .hint("all files of one source have the same columns; read files of another shape as an input of their own")
+}
+
+fn read(file: &SourceFile, schema: &Schema, assembly: &Assembly, reading: &Reading, sink: Sink<'_>) -> Result<()> {
+    let builder = builder(file)?;
+    if columns(&builder).fields() != schema.fields() {
+        return Err(differs(file, schema, file, &columns(&builder)));
+    }
+    let wanted = assembly.data_columns();
+    let bytes: i64 = builder
+        .metadata()
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns())
+        .filter(|column| {
+            let root = column.column_path().parts().first();
+            root.is_some_and(|root| wanted.iter().any(|at| schema.field(*at).name() == root))
+        })
+        .map(|column| column.compressed_size())
+        .sum();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.iter().copied());
+    let reader = builder.with_batch_size(BATCH_ROWS).with_projection(mask).build().map_err(|_| damaged(file))?;
+    reading.meter.add(0, u64::try_from(bytes).unwrap_or(0));
+    let mut row: i64 = 1;
+    for batch in reader {
+        let batch = batch.map_err(|_| damaged(file))?;
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(wanted.len());
+        for (array, at) in batch.columns().iter().zip(&wanted) {
+            arrays.push(cast(array, schema.field(*at).data_type()).map_err(|_| damaged(file))?);
+        }
+        let len = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
+        reading.meter.add(batch.num_rows() as u64, 0);
+        if !sink(assembly.batch(&arrays, (row..row + len).collect())?) {
+            return Ok(());
+        }
+        row += len;
+    }
+    Ok(())
+}
