@@ -1,7 +1,4 @@
-//! What the use cases need of the world. Small traits, one a noun; implemented by `store` (state), `engine` (data) and
-//! the binary (processes).
+//! What the use cases need of the world. Small traits, one a noun; implemented by `store` (state) and `engine` (data).
 
-pub mod audit;
 pub mod data;
-pub mod process;
 pub mod state;

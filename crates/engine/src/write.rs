@@ -1,0 +1,113 @@
+//! Runs: build, check, stage, commit, recover, collect (D4 to D6, D9, D10).
+//!
+//! Invariant: nothing here makes data visible. Staging writes files that no log refers to; a commit adds a version that
+//! no reader resolves until the control plane has recorded its publication.
+
+mod actions;
+mod check;
+mod collect;
+mod commit;
+mod convert;
+pub mod format;
+mod origin;
+mod profile;
+mod rule;
+mod session;
+mod set;
+mod stage;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
+use meshwork_control::port::data::{GovernedTable, RunEngine, RunObserver, RunSpec};
+use meshwork_core::Result;
+use meshwork_core::effect::Clock;
+use meshwork_core::id::RunId;
+use meshwork_core::publication::TableLocation;
+use meshwork_core::run::{OutputReport, RunReport};
+
+use crate::failpoint::FailPoint;
+use crate::source::Secrets;
+
+/// How the writer works. Made by the binary; the engine itself reads no environment.
+#[derive(Clone, Debug)]
+pub struct WriterConfig {
+    /// Flush files and folders to the disk (D10). Off only for benchmarks.
+    pub durable: bool,
+    /// The run's own folder for what does not fit in memory.
+    pub scratch: PathBuf,
+    pub secrets: Secrets,
+    pub fail_point: Option<FailPoint>,
+    /// Size at which a data file is closed and the next one begun.
+    pub file_bytes: u64,
+    pub row_group_rows: usize,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl WriterConfig {
+    pub fn new(scratch: PathBuf, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            durable: true,
+            scratch,
+            secrets: Secrets::default(),
+            fail_point: None,
+            file_bytes: 256 << 20,
+            row_group_rows: 512 << 10,
+            clock,
+        }
+    }
+}
+
+/// The data plane's writing half.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    config: Arc<WriterConfig>,
+}
+
+impl Writer {
+    pub fn new(config: WriterConfig) -> Self {
+        Self { config: Arc::new(config) }
+    }
+}
+
+/// Another product's output, as this product may read it.
+fn governed(table: &GovernedTable, _: &WriterConfig) -> Result<Arc<dyn TableProvider>> {
+    Err(meshwork_core::Error::usage(
+        "MW0604",
+        format!("reading {}.{} in a run is not available yet", table.domain, table.output),
+    ))
+}
+
+#[async_trait]
+impl RunEngine for Writer {
+    async fn stage(&self, spec: &RunSpec, observer: Arc<dyn RunObserver>) -> Result<RunReport> {
+        stage::stage(Arc::clone(&self.config), spec.clone(), observer).await
+    }
+
+    async fn commit(&self, run: &RunId, outputs: &[OutputReport]) -> Result<Vec<u64>> {
+        commit::commit(&self.config, run, outputs).await
+    }
+
+    async fn committed(&self, run: &RunId, outputs: &[OutputReport]) -> Result<Vec<Option<u64>>> {
+        commit::committed(&self.config, run, outputs).await
+    }
+
+    async fn collect(&self, location: &TableLocation, keep_versions: &[u64]) -> Result<Vec<String>> {
+        collect::collect(&self.config, location, keep_versions).await
+    }
+
+    async fn foreign_commits(&self, location: &TableLocation, known: &[u64]) -> Result<Vec<u64>> {
+        commit::foreign(&self.config, location, known).await
+    }
+}
+
+/// An error of ours that DataFusion carried.
+#[cfg(test)]
+pub(crate) fn own_error(error: &datafusion::error::DataFusionError) -> Option<meshwork_core::Error> {
+    session::own(error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! The Delta actions of one publication: everything that the commit will say, fixed while staging so that recovery
+//! commits the very same.
+
+use arrow::datatypes::{DataType, Field, Schema};
+use meshwork_core::effect::Timestamp;
+use meshwork_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::storage::log::State;
+
+/// A commit that is ready: its version and its actions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Staged {
+    pub version: u64,
+    pub actions: Vec<Value>,
+}
+
+impl Staged {
+    pub fn read(value: &Value) -> Result<Self> {
+        Self::deserialize(value).map_err(|_| Error::internal("MW0632", "the staged commit of this run cannot be read"))
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let lines: Vec<String> = self.actions.iter().map(Value::to_string).collect();
+        lines.join("\n").into_bytes()
+    }
+
+    /// Path and size of every file that the commit adds.
+    pub fn added(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.actions.iter().filter_map(|action| {
+            let add = action.get("add")?;
+            Some((add.get("path")?.as_str()?, add.get("size")?.as_u64()?))
+        })
+    }
+}
+
+/// Who commits, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Author<'a> {
+    pub run: &'a str,
+    pub product: &'a str,
+    pub fencing_token: u64,
+    pub at: Timestamp,
+}
+
+/// A commit that replaces whatever `state` holds by `adds`.
+pub fn replace(
+    version: u64,
+    state: Option<&State>,
+    table_id: &str,
+    schema: &Schema,
+    adds: Vec<Value>,
+    author: Author<'_>,
+) -> Staged {
+    let millis = author.at.timestamp_millis();
+    let mut actions = vec![json!({ "commitInfo": {
+        "timestamp": millis,
+        "operation": if state.is_some() { "WRITE" } else { "CREATE TABLE AS SELECT" },
+        "operationParameters": { "mode": "Overwrite" },
+        "engineInfo": concat!("meshwork/", env!("CARGO_PKG_VERSION")),
+        "meshwork": { "run": author.run, "product": author.product, "fencingToken": author.fencing_token },
+    }})];
+    let protocol = protocol(schema);
+    if state.and_then(|s| s.protocol.as_ref()) != Some(&protocol) {
+        actions.push(json!({ "protocol": protocol }));
+    }
+    let schema_text = delta_schema(schema).to_string();
+    let known = state.and_then(|s| s.metadata.as_ref());
+    if known.and_then(|m| m.get("schemaString")).and_then(Value::as_str) != Some(&schema_text) {
+        // A table keeps the id and creation time it was created with.
+        let kept = |name: &str| known.and_then(|m| m.get(name)).cloned();
+        actions.push(json!({ "metaData": {
+            "id": kept("id").unwrap_or_else(|| json!(table_id)),
+            "format": { "provider": "parquet", "options": {} },
+            "schemaString": schema_text,
+            "partitionColumns": [],
+            "configuration": { "delta.enableExpiredLogCleanup": "false" },
+            "createdTime": kept("createdTime").unwrap_or_else(|| json!(millis)),
+        }}));
+    }
+    // The fencing token rises with every lease of the product, which is what a transaction version wants to be.
+    actions.push(json!({ "txn": { "appId": "meshwork", "version": author.fencing_token, "lastUpdated": millis }}));
+    for file in state.into_iter().flat_map(|s| s.files.values()) {
+        actions.push(json!({ "remove": {
+            "path": file.path,
+            "deletionTimestamp": millis,
+            "dataChange": true,
+            "extendedFileMetadata": true,
+            "partitionValues": {},
+            "size": file.add.get("size").cloned().unwrap_or(Value::Null),
+        }}));
+    }
+    actions.extend(adds.into_iter().map(|add| json!({ "add": add })));
+    Staged { version, actions }
+}
+
+/// The least protocol that the schema needs.
+fn protocol(schema: &Schema) -> Value {
+    if schema.fields().iter().any(|f| has_local_timestamp(f.data_type())) {
+        json!({
+            "minReaderVersion": 3, "minWriterVersion": 7,
+            "readerFeatures": ["timestampNtz"], "writerFeatures": ["timestampNtz"],
+        })
+    } else {
+        json!({ "minReaderVersion": 1, "minWriterVersion": 2 })
+    }
+}
+
+fn has_local_timestamp(ty: &DataType) -> bool {
+    match ty {
+        DataType::Timestamp(_, None) => true,
+        DataType::List(item) => has_local_timestamp(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|f| has_local_timestamp(f.data_type())),
+        _ => false,
+    }
+}
+
+/// A stored schema in Delta's words.
+pub fn delta_schema(schema: &Schema) -> Value {
+    json!({ "type": "struct", "fields": schema.fields().iter().map(|f| delta_field(f)).collect::<Vec<_>>() })
+}
+
+fn delta_field(field: &Field) -> Value {
+    let metadata: serde_json::Map<String, Value> =
+        field.metadata().iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+    json!({
+        "name": field.name(),
+        "type": delta_type(field.data_type()),
+        "nullable": field.is_nullable(),
+        "metadata": metadata,
+    })
+}
+
+fn delta_type(ty: &DataType) -> Value {
+    match ty {
+        DataType::Boolean => json!("boolean"),
+        DataType::Int8 => json!("byte"),
+        DataType::Int16 => json!("short"),
+        DataType::Int32 => json!("integer"),
+        DataType::Int64 => json!("long"),
+        DataType::Float32 => json!("float"),
+        DataType::Float64 => json!("double"),
+        DataType::Decimal128(precision, scale) => json!(format!("decimal({precision},{scale})")),
+        DataType::Binary => json!("binary"),
+        DataType::Date32 => json!("date"),
+        DataType::Timestamp(_, Some(_)) => json!("timestamp"),
+        DataType::Timestamp(_, None) => json!("timestamp_ntz"),
+        DataType::List(item) => json!({
+            "type": "array", "elementType": delta_type(item.data_type()), "containsNull": true,
+        }),
+        DataType::Struct(fields) => json!({
+            "type": "struct", "fields": fields.iter().map(|f| delta_field(f)).collect::<Vec<_>>(),
+        }),
+        // `native::arrow_type` yields nothing else.
+        _ => json!("string"),
+    }
+}
+
+/// The Delta table id of one major of an output: stable, and different for each major.
+pub fn table_id(output: &str, major: u32) -> String {
+    match uuid::Uuid::try_parse(output) {
+        Ok(id) => {
+            let mut bytes = *id.as_bytes();
+            for (byte, major) in bytes[12..].iter_mut().zip(major.to_be_bytes()) {
+                *byte ^= major;
+            }
+            uuid::Uuid::from_bytes(bytes).to_string()
+        }
+        Err(_) => format!("{output}-v{major}"),
+    }
+}

@@ -1,0 +1,384 @@
+//! The clauses of one table over the batches that are written: one pass, every column read once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use meshwork_core::contract::Table;
+use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, RowSample, Rule, Threshold, Unit};
+use meshwork_core::run::ColumnProfile;
+use meshwork_core::{Error, Result, Severity};
+
+use super::convert::{convert, texts};
+use super::profile::Profile;
+use super::rule::{Test, compile};
+use crate::source::text::TextType;
+use crate::source::{Reading, Samples};
+
+/// What one pass knows at its end.
+pub struct Pass {
+    table: Table,
+    schema: SchemaRef,
+    types: Vec<TextType>,
+    /// For each column of the table, its place in the plan's batches.
+    places: Vec<usize>,
+    /// Whether the batches end with the two origin columns.
+    origin: bool,
+    checks: Vec<Check>,
+    /// Values that did not survive conversion, by column.
+    unfit: Vec<(u64, Samples)>,
+    profiles: Vec<Profile>,
+    reading: Reading,
+    pub rows: u64,
+}
+
+struct Check {
+    clause: usize,
+    column: usize,
+    test: Result<Test, String>,
+    failing: u64,
+    samples: Samples,
+}
+
+impl Pass {
+    pub fn new(table: &Table, schema: SchemaRef, places: Vec<usize>, origin: bool, reading: &Reading) -> Self {
+        let mut checks = Vec::new();
+        for (at, clause) in table.clauses.iter().enumerate() {
+            let Some(compiled) = compile(&clause.rule, &table.fields) else { continue };
+            let (column, test) = match compiled {
+                Ok((column, test)) => (table.fields.iter().position(|f| f.name == column).unwrap_or(0), Ok(test)),
+                Err(because) => (0, Err(because)),
+            };
+            checks.push(Check { clause: at, column, test, failing: 0, samples: Samples::default() });
+        }
+        let width = table.fields.len();
+        Self {
+            types: table.fields.iter().map(TextType::of).collect(),
+            table: table.clone(),
+            schema,
+            places,
+            origin,
+            checks,
+            unfit: vec![(0, Samples::default()); width],
+            profiles: (0..width).map(|_| Profile::default()).collect(),
+            reading: reading.clone(),
+            rows: 0,
+        }
+    }
+
+    /// Checks a batch of the plan and returns it as it is to be stored.
+    pub fn batch(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.places.len());
+        let mut unfit: Vec<(usize, Vec<usize>)> = Vec::new();
+        for (at, place) in self.places.iter().enumerate() {
+            let converted = convert(batch.column(*place), &self.types[at]).map_err(|_| {
+                Error::check(
+                    "MW0605",
+                    format!("column `{}` cannot be stored as {}", self.table.fields[at].name, self.types[at].native),
+                )
+                .hint("cast it in the SQL to the type that the contract declares")
+            })?;
+            if !converted.unfit.is_empty() {
+                unfit.push((at, converted.unfit));
+            }
+            columns.push(converted.array);
+        }
+        let place = self.places_of_rows(batch);
+        let sampler = Sampler { table: &self.table, columns: &columns, place };
+        for (at, rows) in unfit {
+            let (count, samples) = &mut self.unfit[at];
+            *count += rows.len() as u64;
+            // The stored value is null by now: show the one that did not fit.
+            let original = batch.column(self.places[at]);
+            sampler.add(samples, rows.into_iter(), Some((at, original)));
+        }
+        for check in &mut self.checks {
+            let Ok(test) = &check.test else { continue };
+            // Numbers are judged before a narrowing conversion could have changed them.
+            let original = batch.column(self.places[check.column]);
+            let stored = &columns[check.column];
+            let judged =
+                if original.data_type().is_numeric() && stored.data_type().is_numeric() { original } else { stored };
+            let failing = test.failing(judged).or_else(|_| test.failing(stored));
+            match failing {
+                Ok(failing) => {
+                    let count = failing.count_set_bits();
+                    if count > 0 {
+                        check.failing += count as u64;
+                        sampler.add(&mut check.samples, set_rows(&failing), None);
+                    }
+                }
+                Err(because) => check.test = Err(because),
+            }
+        }
+        for (profile, column) in self.profiles.iter_mut().zip(&columns) {
+            profile.add(column);
+        }
+        self.rows += batch.num_rows() as u64;
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(|_| Error::internal("MW0605", "a converted batch does not have the contract's types"))
+    }
+
+    fn places_of_rows(&self, batch: &RecordBatch) -> Option<Places> {
+        if !self.origin {
+            return None;
+        }
+        let n = batch.num_columns();
+        let reading = self.reading.clone();
+        Some(Places { origin: Arc::clone(batch.column(n - 2)), row: Arc::clone(batch.column(n - 1)), reading })
+    }
+
+    pub fn profile(&mut self) -> Vec<ColumnProfile> {
+        let profiles = std::mem::take(&mut self.profiles);
+        let fields = self.schema.fields().iter();
+        profiles
+            .into_iter()
+            .zip(fields)
+            .map(|(profile, field)| profile.finish(field.name(), field.data_type()))
+            .collect()
+    }
+
+    /// The answers that this pass can give, by the clause's place in the table. Set clauses are not among them.
+    pub fn answers(&mut self) -> BTreeMap<usize, ClauseResult> {
+        let mut answers = BTreeMap::new();
+        for check in std::mem::take(&mut self.checks) {
+            let clause = &self.table.clauses[check.clause];
+            let answer = match check.test {
+                Err(because) => error(clause, because),
+                Ok(_) => match &clause.rule {
+                    Rule::Metric { metric, unit, must } => {
+                        let measured = measure(check.failing, self.rows, *unit);
+                        let what = describe_metric(metric, measured, *unit);
+                        let mut answer = threshold(clause, measured, must, what, self.rows);
+                        if answer.outcome != Outcome::Pass {
+                            answer.failing_rows = Some(check.failing);
+                            answer.samples = check.samples.into_rows();
+                        }
+                        answer
+                    }
+                    rule => counted(clause, check.failing, self.rows, &describe_failure(rule), check.samples),
+                },
+            };
+            answers.insert(check.clause, answer);
+        }
+        for (at, clause) in self.table.clauses.iter().enumerate() {
+            match &clause.rule {
+                Rule::Type { column } => {
+                    let answer = match self.table.fields.iter().position(|f| f.name == *column) {
+                        Some(column) => {
+                            let (failing, samples) = self.type_failures(column);
+                            let native = &self.types[column].native;
+                            let what = format!("do not fit {native} in {}", self.table.fields[column].name);
+                            counted(clause, failing, self.rows, &what, samples)
+                        }
+                        None => error(clause, format!("the table has no column `{column}`")),
+                    };
+                    answers.insert(at, answer);
+                }
+                Rule::Metric { metric: Metric::RowCount, unit, must } => {
+                    let measured = measure(self.rows, self.rows, *unit);
+                    let what = describe_metric(&Metric::RowCount, measured, *unit);
+                    answers.insert(at, threshold(clause, measured, must, what, self.rows));
+                }
+                Rule::NotEvaluated { because } => {
+                    answers.insert(
+                        at,
+                        result(clause, Outcome::NotEvaluated { because: because.clone() }, because.clone()),
+                    );
+                }
+                _ => {}
+            }
+        }
+        answers
+    }
+
+    /// Answers for columns whose values did not all fit although no clause of theirs asks: they must not become
+    /// nulls that nobody hears of.
+    pub fn implied(&mut self) -> Vec<ClauseResult> {
+        let mut implied = Vec::new();
+        for column in 0..self.types.len() {
+            let name = self.table.fields[column].name.clone();
+            let declared =
+                self.table.clauses.iter().any(|c| matches!(&c.rule, Rule::Type { column } if *column == name));
+            if declared {
+                continue;
+            }
+            let (failing, samples) = self.type_failures(column);
+            if failing > 0 {
+                let clause = Clause {
+                    id: format!("{name}.type"),
+                    severity: Severity::Error,
+                    scope: meshwork_core::quality::Scope::Batch,
+                    rule: Rule::Type { column: name.clone() },
+                    description: None,
+                    dimension: None,
+                    place: None,
+                };
+                let what = format!("do not fit {} in {name}", self.types[column].native);
+                implied.push(counted(&clause, failing, self.rows, &what, samples));
+            }
+        }
+        implied
+    }
+
+    fn type_failures(&self, column: usize) -> (u64, Samples) {
+        let (mut failing, mut samples) = self.unfit[column].clone();
+        let field = &self.table.fields[column];
+        let source = field.physical_name.as_deref().unwrap_or(&field.name);
+        let mut names = vec![source];
+        if source != field.name {
+            names.push(&field.name);
+        }
+        for name in names {
+            let (count, more) = self.reading.unfit.of(name);
+            failing += count;
+            samples.merge(more);
+        }
+        (failing, samples)
+    }
+}
+
+struct Places {
+    origin: ArrayRef,
+    row: ArrayRef,
+    reading: Reading,
+}
+
+impl Places {
+    fn of(&self, row: usize) -> (Option<String>, Option<u64>) {
+        if self.origin.is_null(row) || self.row.is_null(row) {
+            return (None, None);
+        }
+        let source = self.reading.origins.name(self.origin.as_primitive::<Int32Type>().value(row));
+        (source, u64::try_from(self.row.as_primitive::<Int64Type>().value(row)).ok())
+    }
+}
+
+struct Sampler<'a> {
+    table: &'a Table,
+    columns: &'a [ArrayRef],
+    place: Option<Places>,
+}
+
+impl Sampler<'_> {
+    fn add(&self, samples: &mut Samples, rows: impl Iterator<Item = usize>, instead: Option<(usize, &ArrayRef)>) {
+        for row in rows {
+            let (source, number) = match &self.place {
+                Some(place) => place.of(row),
+                None => (None, None),
+            };
+            if !samples.wants(source.as_deref(), number) {
+                // Rows of a batch ascend in their file; without a place, the first ones are enough.
+                if number.is_none() {
+                    break;
+                }
+                continue;
+            }
+            let values = self.columns.iter().enumerate().map(|(at, column)| {
+                let shown = match instead {
+                    Some((column, original)) if column == at => original,
+                    _ => column,
+                };
+                (self.table.fields[at].name.clone(), texts(shown, &[row]).pop().flatten())
+            });
+            samples.add(RowSample { source, row: number, values: values.collect() });
+        }
+    }
+}
+
+fn set_rows(rows: &BooleanBuffer) -> impl Iterator<Item = usize> + '_ {
+    rows.set_indices()
+}
+
+pub fn result(clause: &Clause, outcome: Outcome, message: String) -> ClauseResult {
+    ClauseResult {
+        clause: clause.id.clone(),
+        severity: clause.severity,
+        outcome,
+        message,
+        measured: None,
+        failing_rows: None,
+        checked_rows: None,
+        samples: Vec::new(),
+    }
+}
+
+pub fn error(clause: &Clause, because: String) -> ClauseResult {
+    let message = format!("could not be checked: {because}");
+    result(clause, Outcome::Error { because }, message)
+}
+
+/// The answer of a clause that no row may fail.
+pub fn counted(clause: &Clause, failing: u64, rows: u64, what: &str, samples: Samples) -> ClauseResult {
+    let outcome = if failing == 0 { Outcome::Pass } else { Outcome::Fail };
+    let message =
+        if failing == 0 { format!("{rows} rows checked") } else { format!("{failing} of {rows} rows {what}") };
+    let mut answer = result(clause, outcome, message);
+    answer.failing_rows = Some(failing);
+    answer.checked_rows = Some(rows);
+    answer.samples = samples.into_rows();
+    answer
+}
+
+/// The answer of a clause that compares a number.
+pub fn threshold(clause: &Clause, measured: f64, must: &Threshold, what: String, rows: u64) -> ClauseResult {
+    let holds = must.holds(measured);
+    let outcome = if holds { Outcome::Pass } else { Outcome::Fail };
+    let message = if holds { what } else { format!("{what}, but {}", requirement(must)) };
+    let mut answer = result(clause, outcome, message);
+    answer.measured = Some(measured);
+    answer.checked_rows = Some(rows);
+    answer
+}
+
+pub fn measure(count: u64, rows: u64, unit: Unit) -> f64 {
+    match unit {
+        Unit::Rows => count as f64,
+        Unit::Percent if rows == 0 => 0.0,
+        // One correctly rounded division: 3 of 30 is 10, and 1 of 1000 is the double nearest to 0.1, as the contract's is.
+        Unit::Percent => (count as f64 * 100.0) / rows as f64,
+    }
+}
+
+fn requirement(must: &Threshold) -> String {
+    match must {
+        Threshold::MustBe(x) => format!("it must be {x}"),
+        Threshold::MustNotBe(x) => format!("it must not be {x}"),
+        Threshold::MustBeGreaterThan(x) => format!("it must be greater than {x}"),
+        Threshold::MustBeGreaterOrEqualTo(x) => format!("it must be at least {x}"),
+        Threshold::MustBeLessThan(x) => format!("it must be less than {x}"),
+        Threshold::MustBeLessOrEqualTo(x) => format!("it must be at most {x}"),
+        Threshold::MustBeBetween(a, b) => format!("it must be between {a} and {b}"),
+        Threshold::MustNotBeBetween(a, b) => format!("it must not be between {a} and {b}"),
+    }
+}
+
+pub fn describe_metric(metric: &Metric, measured: f64, unit: Unit) -> String {
+    let number = match unit {
+        Unit::Rows => format!("{measured}"),
+        Unit::Percent => format!("{measured:.4} percent"),
+    };
+    match metric {
+        Metric::RowCount => format!("{number} rows"),
+        Metric::NullValues { column } => format!("{number} null values in {column}"),
+        Metric::MissingValues { column, .. } => format!("{number} missing values in {column}"),
+        Metric::InvalidValues { column, .. } => format!("{number} invalid values in {column}"),
+        Metric::DuplicateValues { columns } => format!("{number} duplicate values in {}", columns.join(", ")),
+    }
+}
+
+fn describe_failure(rule: &Rule) -> String {
+    match rule {
+        Rule::Required { column } => format!("are null in {column}"),
+        Rule::Enum { column, .. } => format!("have another value than the listed ones in {column}"),
+        Rule::Range { column, .. } => format!("are out of range in {column}"),
+        Rule::Pattern { column, .. } => format!("do not match the pattern in {column}"),
+        Rule::Length { column, .. } => format!("have a length out of bounds in {column}"),
+        Rule::MultipleOf { column, factor } => format!("are not a multiple of {factor} in {column}"),
+        Rule::Format { column, format } => format!("are not a valid {format} in {column}"),
+        _ => "fail".to_owned(),
+    }
+}

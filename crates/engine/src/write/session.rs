@@ -1,0 +1,168 @@
+//! A DataFusion session within a run's limits, and DataFusion's errors in our words.
+//!
+//! Errors of execution never quote a value of the data (D20): arrow's do, so only their kind is told.
+
+use std::error::Error as StdError;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use meshwork_control::port::data::RunLimits;
+use meshwork_core::{Error, Place, Result};
+
+use crate::storage::fault::storage_error;
+
+/// Longer texts are refused before they meet the parser.
+const MAX_SQL: usize = 1 << 20;
+
+pub fn session(limits: &RunLimits, scratch: &Path, hash_joins: bool) -> Result<SessionContext> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(limits.cores.max(1))
+        .with_information_schema(false)
+        .with_create_default_catalog_and_schema(true);
+    config.options_mut().execution.time_zone = Some("UTC".to_owned());
+    config.options_mut().optimizer.prefer_hash_join = hash_joins;
+    // What the writers buffer lies outside the pool.
+    let pool = usize::try_from(limits.memory_bytes / 10 * 6).unwrap_or(usize::MAX).max(32 << 20);
+    let disk = DiskManagerBuilder::default()
+        .with_mode(DiskManagerMode::Directories(vec![scratch.to_owned()]))
+        .with_max_temp_directory_size(limits.spill_bytes);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(pool)))
+        .with_disk_manager_builder(disk)
+        .build_arc()
+        .map_err(|error| storage_error("preparing the run's temporary folder", &error))?;
+    Ok(SessionContext::new_with_config_rt(config, runtime))
+}
+
+/// Where a statement comes from, for its errors.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// Such as "output `leads`" or "clause `quality[0]`".
+    pub what: &'a str,
+    /// Its file, if it has one of its own.
+    pub path: &'a str,
+}
+
+/// Plans one query. Statements that are not queries are refused.
+pub async fn plan(context: &SessionContext, sql: &str, origin: Origin<'_>) -> Result<LogicalPlan> {
+    if sql.len() > MAX_SQL {
+        return Err(Error::limit("MW0601", format!("the SQL of {} is longer than 1 MiB", origin.what))
+            .hint("split it over several outputs, or keep long lists in a table"));
+    }
+    let plan = context.state().create_logical_plan(sql).await.map_err(|error| planning_error(&error, origin))?;
+    let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let query = !matches!(
+        plan,
+        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_) | LogicalPlan::Copy(_)
+    );
+    if !query || options.verify_plan(&plan).is_err() {
+        return Err(at(Error::check("MW0606", format!("the SQL of {} is not a query", origin.what)), origin)
+            .hint("write one SELECT; what it yields is what the output holds"));
+    }
+    Ok(plan)
+}
+
+fn at(error: Error, origin: Origin<'_>) -> Error {
+    if origin.path.is_empty() { error } else { error.at(Place { path: origin.path.to_owned(), line: 0, column: 0 }) }
+}
+
+pub fn planning_error(error: &DataFusionError, origin: Origin<'_>) -> Error {
+    if let Some(own) = own(error) {
+        return own;
+    }
+    if let DataFusionError::SchemaError(schema, _) = error.find_root()
+        && let SchemaError::FieldNotFound { field, valid_fields } = schema.as_ref()
+    {
+        let known: Vec<&str> = valid_fields.iter().map(|c| c.name.as_str()).collect();
+        return at(unknown_column(&field.name, &known, origin.what), origin);
+    }
+    // Planning has seen no data, so the planner's own words quote only the SQL.
+    let text = error.strip_backtrace();
+    let text = text.lines().next().unwrap_or_default().trim();
+    at(Error::check("MW0601", format!("the SQL of {} does not plan: {text}", origin.what)), origin)
+        .hint("inputs are tables by their input name; names with capitals need double quotes")
+}
+
+pub fn unknown_column(name: &str, known: &[&str], what: &str) -> Error {
+    let mut found: Vec<&str> = known.to_vec();
+    found.truncate(40);
+    let error =
+        Error::check("MW0510", format!("{what} uses a column `{name}` that is not there; found: {}", found.join(", ")));
+    let near = known
+        .iter()
+        .map(|k| (strsim::jaro_winkler(&k.to_lowercase(), &name.to_lowercase()), *k))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match near {
+        Some((_, near)) if near.eq_ignore_ascii_case(name) => {
+            error.hint(format!("write \"{near}\" with double quotes"))
+        }
+        Some((_, near)) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("the source may have changed: compare its columns with the SQL and the contract"),
+    }
+}
+
+/// The error of ours that lies somewhere inside.
+pub fn own(error: &(dyn StdError + 'static)) -> Option<Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(own) = error.downcast_ref::<Error>() {
+            return Some(own.clone());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// What executing a plan met.
+pub fn execution_error(error: &DataFusionError, what: &str) -> Error {
+    if let Some(own) = own(error) {
+        return own;
+    }
+    let failed = |why: &str| Error::check("MW0610", format!("the SQL of {what} failed: {why}"));
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(text) if text.contains("disk") || text.contains("temporary") => {
+            Error::limit("MW0611", format!("{what} needs more temporary space than the run may use")).hint(
+                "raise `spill_bytes` of the run's limits, or reduce what the query sorts, joins or groups at once",
+            )
+        }
+        DataFusionError::ResourcesExhausted(_) => {
+            Error::limit("MW0611", format!("{what} needs more memory than the run may use"))
+                .hint("raise the memory limit of runs, or reduce what the query sorts, joins or groups at once")
+        }
+        DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+            ArrowError::DivideByZero => failed("division by zero").hint("guard the divisor, as in `a / nullif(b, 0)`"),
+            ArrowError::ArithmeticOverflow(_) => {
+                failed("a number grew beyond its type").hint("cast to a wider type first")
+            }
+            ArrowError::CastError(_) | ArrowError::ParseError(_) => failed("a value could not be converted")
+                .hint("use `try_cast`, which yields null, and let the contract's clauses judge it"),
+            ArrowError::IoError(..) => storage_error(&format!("building {what}"), error),
+            _ => failed("a value could not be computed"),
+        },
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::ParquetError(_) => {
+            storage_error(&format!("building {what}"), error)
+        }
+        DataFusionError::Execution(text) if text.contains("Cast error") || text.contains("cast") => {
+            failed("a value could not be converted")
+                .hint("use `try_cast`, which yields null, and let the contract's clauses judge it")
+        }
+        DataFusionError::NotImplemented(_) => failed("it uses something that the engine does not have"),
+        DataFusionError::ExecutionJoin(_) => Error::internal("MW0613", format!("building {what} stopped unexpectedly"))
+            .hint("this is a bug: please report it with the SQL"),
+        _ => failed("a value could not be computed"),
+    }
+}
+
+/// Whether trying again with joins that spill may help.
+pub fn is_out_of_memory(error: &Error) -> bool {
+    error.code == "MW0611"
+}

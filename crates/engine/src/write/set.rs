@@ -1,0 +1,385 @@
+//! Clauses over the whole table: uniqueness, references, SQL. They read the staged files, which hold the table as it
+//! will be after the commit (mode `full`), with joins and groupings that spill.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{JoinType, SessionContext, col, ident, try_cast};
+use futures::StreamExt;
+use meshwork_control::port::data::{OutputSpec, RunSpec};
+use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, RowSample, Rule};
+use meshwork_core::{Error, Result};
+
+use super::check::{Pass, counted, describe_metric, error, measure, result, threshold};
+use super::convert::texts;
+use super::session::{self, Origin};
+use super::{WriterConfig, origin};
+use crate::source::{ORIGIN, ROW, Reading, Samples};
+
+const TABLE: &str = "__mw_batch";
+const KEPT: usize = 20;
+
+/// The rows that were written.
+pub struct Batch {
+    pub files: Vec<PathBuf>,
+    pub schema: SchemaRef,
+    pub rows: u64,
+    /// The plan that made them, with the origin of each row, if it has one: to find where failing rows came from.
+    pub again: Option<LogicalPlan>,
+    /// Where each column stands in that plan.
+    pub places: Vec<usize>,
+}
+
+/// The answers to every clause of the table, in their order, and those that conversion failures imply.
+pub async fn answers(
+    config: &WriterConfig,
+    spec: &RunSpec,
+    output: &OutputSpec,
+    pass: &mut Pass,
+    batch: &Batch,
+    reading: &Reading,
+) -> Result<Vec<ClauseResult>> {
+    let mut known = pass.answers();
+    // Before any second look at the sources: that meets the same faults again.
+    let implied = pass.implied();
+    let mut answers = Vec::with_capacity(output.table.clauses.len());
+    let context = context(config, spec, batch, true).await?;
+    let check = Check { config, spec, output, batch, reading };
+    for (at, clause) in output.table.clauses.iter().enumerate() {
+        let answer = match known.remove(&at) {
+            Some(answer) => answer,
+            None => match check.clause(&context, clause).await {
+                Err(error) if session::is_out_of_memory(&error) => {
+                    let spilling = self::context(config, spec, batch, false).await?;
+                    check.clause(&spilling, clause).await
+                }
+                done => done,
+            }
+            .unwrap_or_else(|failed| error(clause, failed.message)),
+        };
+        answers.push(answer);
+    }
+    answers.extend(implied);
+    Ok(answers)
+}
+
+async fn context(config: &WriterConfig, spec: &RunSpec, batch: &Batch, hash_joins: bool) -> Result<SessionContext> {
+    let context = session::session(&spec.limits, &config.scratch, hash_joins)?;
+    let failed = |error| session::execution_error(&error, "the check of the written rows");
+    let provider: Arc<dyn TableProvider> = if batch.files.is_empty() {
+        Arc::new(MemTable::try_new(Arc::clone(&batch.schema), vec![vec![]]).map_err(failed)?)
+    } else {
+        let paths = batch
+            .files
+            .iter()
+            .map(|file| {
+                let url = url::Url::from_file_path(file)
+                    .map_err(|()| Error::internal("MW0621", "a data file has no absolute path"))?;
+                ListingTableUrl::try_new(url, None).map_err(failed)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("parquet");
+        let listing = ListingTableConfig::new_with_multi_paths(paths)
+            .with_listing_options(options)
+            .with_schema(Arc::clone(&batch.schema));
+        Arc::new(ListingTable::try_new(listing).map_err(failed)?)
+    };
+    context.register_table(TABLE, provider).map_err(failed)?;
+    Ok(context)
+}
+
+struct Check<'a> {
+    config: &'a WriterConfig,
+    spec: &'a RunSpec,
+    output: &'a OutputSpec,
+    batch: &'a Batch,
+    reading: &'a Reading,
+}
+
+impl Check<'_> {
+    async fn clause(&self, context: &SessionContext, clause: &Clause) -> Result<ClauseResult> {
+        match &clause.rule {
+            Rule::Unique { columns } => self.unique(context, clause, columns).await,
+            Rule::Metric { metric: metric @ Metric::DuplicateValues { columns }, unit, must } => {
+                let (rows, groups) = self.duplicates(context, columns).await?;
+                let measured = measure(rows - groups, self.batch.rows, *unit);
+                let what = describe_metric(metric, measured, *unit);
+                Ok(threshold(clause, measured, must, what, self.batch.rows))
+            }
+            Rule::References { columns, to, to_columns } => {
+                self.references(context, clause, columns, to, to_columns).await
+            }
+            Rule::Sql { query, must } => {
+                let sql = query.replace("{table}", &quoted(TABLE)).replace("{batch}", &quoted(TABLE));
+                match must {
+                    Some(must) => {
+                        let measured = self.number(context, &sql, &clause.id).await?;
+                        Ok(threshold(clause, measured, must, format!("the query yields {measured}"), self.batch.rows))
+                    }
+                    None => {
+                        let (failing, samples) = self.failing_rows(context, &sql, &clause.id).await?;
+                        Ok(counted(clause, failing, self.batch.rows, "are returned by the query", samples))
+                    }
+                }
+            }
+            _ => Ok(result(
+                clause,
+                Outcome::Error { because: "this kind of clause has no check".to_owned() },
+                "could not be checked: this kind of clause has no check".to_owned(),
+            )),
+        }
+    }
+
+    async fn unique(&self, context: &SessionContext, clause: &Clause, columns: &[String]) -> Result<ClauseResult> {
+        let (failing, _) = self.duplicates(context, columns).await?;
+        let samples = if failing == 0 { Samples::default() } else { self.duplicate_samples(context, columns).await };
+        let what = format!("share their {} with another row", columns.join(", "));
+        Ok(counted(clause, failing, self.batch.rows, &what, samples))
+    }
+
+    /// How many rows are not alone with their values, and how many groups they form.
+    async fn duplicates(&self, context: &SessionContext, columns: &[String]) -> Result<(u64, u64)> {
+        self.known(columns)?;
+        let sql =
+            format!("SELECT coalesce(sum(n), 0), count(*) FROM ({}) AS d", duplicate_groups(columns, "count(*) AS n"));
+        let batches = self.collect(context, &sql, "uniqueness").await?;
+        let number = |column: usize| {
+            batches
+                .iter()
+                .find(|b| b.num_rows() > 0)
+                .and_then(|b| cast(b.column(column), &DataType::Int64).ok())
+                .map(|array| u64::try_from(array.as_primitive::<Int64Type>().value(0)).unwrap_or(0))
+                .unwrap_or(0)
+        };
+        Ok((number(0), number(1)))
+    }
+
+    fn known(&self, columns: &[String]) -> Result<()> {
+        for column in columns {
+            if self.output.table.field(column).is_none() {
+                return Err(Error::check("MW0610", format!("the table has no column `{column}`")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Duplicate rows with where they came from: the plan runs once more for it, joined with the keys that are double.
+    async fn duplicate_samples(&self, context: &SessionContext, columns: &[String]) -> Samples {
+        let keys = format!("{} ORDER BY {} LIMIT {KEPT}", duplicate_groups(columns, ""), list(columns));
+        let found = match &self.batch.again {
+            Some(plan) => self.rows_again(context, plan, columns, &keys).await,
+            None => None,
+        };
+        match found {
+            Some(samples) => samples,
+            None => {
+                let on: Vec<String> = columns.iter().map(|c| format!("t.{0} = d.{0}", quoted(c))).collect();
+                let sql = format!(
+                    "SELECT t.* FROM {} AS t JOIN ({keys}) AS d ON {} ORDER BY {} LIMIT {KEPT}",
+                    quoted(TABLE),
+                    on.join(" AND "),
+                    columns.iter().map(|c| format!("t.{}", quoted(c))).collect::<Vec<_>>().join(", ")
+                );
+                self.samples(self.collect(context, &sql, "samples").await.unwrap_or_default())
+            }
+        }
+    }
+
+    async fn rows_again(
+        &self,
+        context: &SessionContext,
+        plan: &LogicalPlan,
+        columns: &[String],
+        keys: &str,
+    ) -> Option<Samples> {
+        let frame = context.execute_logical_plan(plan.clone()).await.ok()?;
+        if !origin::is_carried(frame.schema().as_arrow()) {
+            return None;
+        }
+        let names: Vec<datafusion::common::Column> = frame.schema().columns();
+        let mut exprs = Vec::new();
+        for (at, field) in self.batch.places.iter().zip(self.batch.schema.fields()) {
+            let column = names.get(*at)?.clone();
+            exprs.push(
+                try_cast(datafusion::prelude::Expr::Column(column), field.data_type().clone()).alias(field.name()),
+            );
+        }
+        for column in &names[names.len() - 2..] {
+            exprs.push(datafusion::prelude::Expr::Column(column.clone()).alias(column.name()));
+        }
+        let rows = frame.select(exprs).ok()?;
+        let doubled = context.sql(keys).await.ok()?;
+        let renamed: Vec<String> = (0..columns.len()).map(|at| format!("__mw_key_{at}")).collect();
+        let doubled = doubled
+            .select(columns.iter().zip(&renamed).map(|(c, r)| ident(c.as_str()).alias(r)).collect::<Vec<_>>())
+            .ok()?;
+        let on: Vec<_> = columns.iter().zip(&renamed).map(|(c, r)| ident(c.as_str()).eq(col(r.as_str()))).collect();
+        let joined = rows.join_on(doubled, JoinType::LeftSemi, on).ok()?;
+        let sorted = joined
+            .sort(vec![col(ORIGIN).sort(true, false), col(ROW).sort(true, false)])
+            .ok()?
+            .limit(0, Some(KEPT))
+            .ok()?;
+        let batches = sorted.collect().await.ok()?;
+        Some(self.samples(batches))
+    }
+
+    /// Rows as samples. The columns of the table come first; an origin behind them is used.
+    fn samples(&self, batches: Vec<RecordBatch>) -> Samples {
+        let mut samples = Samples::default();
+        for batch in batches {
+            let carried = origin::is_carried(&batch.schema());
+            let width = batch.num_columns() - if carried { 2 } else { 0 };
+            for row in 0..batch.num_rows() {
+                let (source, number) = if carried && batch.column(width).is_valid(row) {
+                    let origin = batch.column(width).as_primitive::<Int32Type>().value(row);
+                    let number = batch.column(width + 1).as_primitive::<Int64Type>().value(row);
+                    (self.reading.origins.name(origin), u64::try_from(number).ok())
+                } else {
+                    (None, None)
+                };
+                let values = (0..width).map(|at| {
+                    let name = batch.schema().field(at).name().clone();
+                    (name, texts(batch.column(at), &[row]).pop().flatten())
+                });
+                samples.add(RowSample { source, row: number, values: values.collect() });
+            }
+        }
+        samples
+    }
+
+    async fn references(
+        &self,
+        context: &SessionContext,
+        clause: &Clause,
+        columns: &[String],
+        to: &str,
+        to_columns: &[String],
+    ) -> Result<ClauseResult> {
+        self.known(columns)?;
+        let own =
+            self.spec.product.split('.').next().is_some_and(|domain| to == format!("{domain}.{}", self.output.name));
+        let target = if own {
+            // A table that refers to itself is checked as it will be.
+            quoted(TABLE)
+        } else {
+            let Some(table) = self.output.references.get(to) else {
+                return Ok(error(clause, format!("`{to}` has no publication that this product may read")));
+            };
+            for column in to_columns {
+                match table.columns.iter().find(|c| c.name == *column) {
+                    None => return Ok(error(clause, format!("`{to}` shows this product no column `{column}`"))),
+                    Some(found) if found.mask.is_some() => {
+                        return Ok(error(clause, format!("column `{column}` of `{to}` is masked for this product")));
+                    }
+                    Some(_) => {}
+                }
+            }
+            let name = format!("__mw_ref_{to}");
+            let provider = super::governed(table, self.config)?;
+            let reference = datafusion::common::TableReference::bare(name.as_str());
+            let _ = context.deregister_table(reference.clone());
+            context
+                .register_table(reference, provider)
+                .map_err(|error| session::execution_error(&error, &format!("the table `{to}`")))?;
+            quoted(&name)
+        };
+        let on: Vec<String> =
+            columns.iter().zip(to_columns).map(|(c, t)| format!("t.{} = r.{}", quoted(c), quoted(t))).collect();
+        let present: Vec<String> = columns.iter().map(|c| format!("t.{} IS NOT NULL", quoted(c))).collect();
+        let from = format!(
+            "FROM {} AS t LEFT ANTI JOIN {target} AS r ON {} WHERE {}",
+            quoted(TABLE),
+            on.join(" AND "),
+            present.join(" AND ")
+        );
+        let what = format!("refer to rows that {to} does not have");
+        let failing = self.number(context, &format!("SELECT count(*) {from}"), &what).await?;
+        let failing = failing as u64;
+        let samples = if failing == 0 {
+            Samples::default()
+        } else {
+            let sql = format!("SELECT t.* {from} ORDER BY {} LIMIT {KEPT}", list_of("t", columns));
+            self.samples(self.collect(context, &sql, "samples").await.unwrap_or_default())
+        };
+        Ok(counted(clause, failing, self.batch.rows, &what, samples))
+    }
+
+    async fn collect(&self, context: &SessionContext, sql: &str, what: &str) -> Result<Vec<RecordBatch>> {
+        let plan = session::plan(context, sql, Origin { what, path: "" }).await?;
+        let failed = |error| session::execution_error(&error, what);
+        let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
+        frame.collect().await.map_err(failed)
+    }
+
+    /// A query of one number.
+    async fn number(&self, context: &SessionContext, sql: &str, id: &str) -> Result<f64> {
+        let what = format!("clause `{id}`");
+        let batches = self.collect(context, sql, &what).await?;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let shape =
+            || Error::check("MW0610", format!("the query of {what} must yield one number; it yields {rows} rows"));
+        let batch = batches.iter().find(|b| b.num_rows() > 0).ok_or_else(shape)?;
+        if rows != 1 || batch.num_columns() != 1 {
+            return Err(shape());
+        }
+        let column = batch.column(0);
+        let not_a_number = || Error::check("MW0610", format!("the query of {what} must yield one number"));
+        if column.is_null(0) || !(column.data_type().is_numeric() || *column.data_type() == DataType::Boolean) {
+            return Err(not_a_number());
+        }
+        let number = cast(column, &DataType::Float64).map_err(|_| not_a_number())?;
+        Ok(number.as_primitive::<Float64Type>().value(0))
+    }
+
+    /// A query of failing rows: how many, and the first of them.
+    async fn failing_rows(&self, context: &SessionContext, sql: &str, id: &str) -> Result<(u64, Samples)> {
+        let what = format!("clause `{id}`");
+        let plan = session::plan(context, sql, Origin { what: &what, path: "" }).await?;
+        let failed = |error| session::execution_error(&error, &what);
+        let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
+        let mut stream = frame.execute_stream().await.map_err(failed)?;
+        let (mut count, mut first) = (0u64, Vec::new());
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(failed)?;
+            let kept = KEPT.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX)).min(batch.num_rows());
+            if kept > 0 {
+                first.push(batch.slice(0, kept));
+            }
+            count += batch.num_rows() as u64;
+        }
+        Ok((count, self.samples(first)))
+    }
+}
+
+fn duplicate_groups(columns: &[String], more: &str) -> String {
+    let list = list(columns);
+    let present: Vec<String> = columns.iter().map(|c| format!("{} IS NOT NULL", quoted(c))).collect();
+    let more = if more.is_empty() { String::new() } else { format!(", {more}") };
+    format!(
+        "SELECT {list}{more} FROM {} WHERE {} GROUP BY {list} HAVING count(*) > 1",
+        quoted(TABLE),
+        present.join(" AND ")
+    )
+}
+
+fn list(columns: &[String]) -> String {
+    columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", ")
+}
+
+fn list_of(table: &str, columns: &[String]) -> String {
+    columns.iter().map(|c| format!("{table}.{}", quoted(c))).collect::<Vec<_>>().join(", ")
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
