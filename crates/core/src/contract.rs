@@ -1,12 +1,80 @@
 //! Data contracts, in the one shape that everything after parsing works on. ODCS 3.x and the short form both end here.
 
+mod clause;
+pub mod compare;
+mod digest;
+mod draft;
+mod duration;
+mod export;
+mod key;
+mod look;
+mod native;
+mod normalise;
+mod odcs;
+mod operator;
+mod pattern;
+mod reference;
+mod severity;
+mod shape;
+mod short;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use compare::{Bump, Change, Level, check_bump, compare, required_bump};
+pub use export::{export, to_odcs};
+
 use serde::{Deserialize, Serialize};
 
-use crate::error::Place;
+use crate::error::{Diagnostic, Place};
 use crate::id::{ColumnId, ContractId};
 use crate::name::Name;
-use crate::quality::Clause;
+use crate::quality::{Clause, Rule};
+use crate::reader::Findings;
 use crate::types::{ColumnType, Literal, LogicalType};
+use crate::yaml::Node;
+
+/// Reads a contract, in whichever form it is written. `path` is relative to the mesh folder; `text` is what `node` was
+/// parsed from. Everything that is wrong comes at once. There is a contract whenever something can be read as one, also
+/// beside errors, so that what depends on it can be checked too; with errors it must not be applied.
+pub fn parse(path: &str, text: &str, node: &Node) -> (Option<Contract>, Vec<Diagnostic>) {
+    let findings = Findings::new(path);
+    let draft = if node.as_map().is_none() {
+        let message = format!("a contract is a map of keys and values, not {}", node.kind_name());
+        findings.error("MW0200", node.span, message);
+        None
+    } else if node.get("apiVersion").is_some() || node.get("kind").is_some() {
+        Some(odcs::read(&findings, node))
+    } else if node.get("fields").is_some() || node.get("schema").is_some_and(|schema| schema.as_text().is_some()) {
+        Some(short::read(&findings, node))
+    } else {
+        findings.error_hinting(
+            "MW0200",
+            node.span,
+            "this is neither an ODCS contract nor one in the short form",
+            "An ODCS contract starts with `apiVersion: v3.1.0` and `kind: DataContract`; the short form with `schema: name`.",
+        );
+        None
+    };
+    let contract = draft.map(|draft| normalise::normalise(&findings, text, draft, node.span));
+    (contract, findings.into_diagnostics())
+}
+
+/// The JSON Schema of a contract file, in either form. It is printed from the table that [`parse`] reads by.
+pub fn schema() -> serde_json::Value {
+    let mut definitions = shape::Definitions { form: "short", found: serde_json::Map::new() };
+    let short = shape::Shape::Object(&short::CONTRACT).schema(&mut definitions);
+    definitions.form = "odcs";
+    let odcs = shape::Shape::Object(&odcs::CONTRACT).schema(&mut definitions);
+    serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Data contract",
+        "description": "In the Open Data Contract Standard 3.0 to 3.2, or in the short form.",
+        "oneOf": [short, odcs],
+        "$defs": definitions.found,
+    })
+}
 
 /// A contract as declared, normalised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +123,21 @@ pub struct Table {
     /// imply (`required` → a clause). Each is answered by every run.
     #[serde(default)]
     pub clauses: Vec<Clause>,
+}
+
+impl Contract {
+    /// With references inside its own domain written out, as `domain.output`.
+    #[must_use]
+    pub fn in_domain(mut self, domain: &Name) -> Self {
+        for clause in self.tables.iter_mut().flat_map(|table| &mut table.clauses) {
+            if let Rule::References { to, .. } = &mut clause.rule
+                && !to.contains('.')
+            {
+                *to = format!("{domain}.{to}");
+            }
+        }
+        self
+    }
 }
 
 impl Table {
@@ -140,4 +223,18 @@ pub enum SlaProperty {
     Availability,
     /// Any other ODCS property, kept by name and shown, not measured.
     Other(String),
+}
+
+impl SlaProperty {
+    /// By its ODCS name or its two letters in the periodic table of SLAs.
+    fn of(name: &str) -> Self {
+        match name.to_lowercase().as_str() {
+            "freshness" | "fr" => Self::Freshness,
+            "latency" | "ly" => Self::Latency,
+            "retention" | "re" => Self::Retention,
+            "frequency" | "fy" => Self::Frequency,
+            "availability" | "av" => Self::Availability,
+            _ => Self::Other(name.to_owned()),
+        }
+    }
 }

@@ -71,7 +71,7 @@ impl<'a> Findings<'a> {
 }
 
 /// A value with where it stood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spanned<T> {
     pub value: T,
     pub span: Span,
