@@ -2,4 +2,123 @@
 
 use super::CodeInfo;
 
-pub const CODES: &[CodeInfo] = &[];
+pub const CODES: &[CodeInfo] = &[
+    CodeInfo {
+        code: "MW0501",
+        title: "no source file",
+        help: "The path or glob of an input matches no file. A source that has gone is an error, not an empty source: \
+               otherwise a typing mistake would publish an empty table.\n\nPaths are relative to the domain's folder. `*` \
+               and `?` match within one name; a name that starts with a dot must be written with it.",
+    },
+    CodeInfo {
+        code: "MW0502",
+        title: "a source file cannot be read",
+        help: "The file exists but cannot be opened or read: its permissions, a disk fault, or it is not a regular file. \
+               Folders, pipes and devices are refused. To read all files of a folder, write a glob such as `lists/*.csv`.",
+    },
+    CodeInfo {
+        code: "MW0503",
+        title: "a source leads out of the domain's folder",
+        help: "Sources read files below their own domain's folder only. `..`, absolute paths and symbolic links that lead \
+               out are refused, because a domain's folder is written by people who must not read what the server can read.",
+    },
+    CodeInfo {
+        code: "MW0504",
+        title: "text that is not UTF-8",
+        help: "Text sources are read as UTF-8. The error names the file and line of the first text that is not.\n\nConvert \
+               the file first: `iconv -f WINDOWS-1252 -t UTF-8 old.csv > new.csv`.",
+    },
+    CodeInfo {
+        code: "MW0505",
+        title: "a CSV record with the wrong number of fields",
+        help: "Every record must have as many fields as the header has columns. Usual causes: a value that contains the \
+               delimiter and is not in quotes, a quote that is never closed, a file that was cut off, the wrong delimiter.",
+    },
+    CodeInfo {
+        code: "MW0506",
+        title: "a CSV file without a usable header",
+        help: "The first record names the columns, each once and none empty. Without such a record set \
+               `options: { header: false }`: the columns are then `column_1`, `column_2` and so on. `delimiter` and `quote` \
+               are one ASCII character each.",
+    },
+    CodeInfo {
+        code: "MW0507",
+        title: "files of one source differ",
+        help: "All files that a glob matches must have the same columns in the same order (and, for Parquet, of the same \
+               types). Read files of another shape as an input of their own and combine them in the SQL.",
+    },
+    CodeInfo {
+        code: "MW0508",
+        title: "a line that is not a JSON object",
+        help: "JSON sources hold one object a line (JSON lines). Convert an array of objects with \
+               `jq -c '.[]' array.json > lines.json`.",
+    },
+    CodeInfo {
+        code: "MW0509",
+        title: "a damaged Parquet file",
+        help: "The file's footer or a page of it cannot be read. A file that is still being copied looks the same: write \
+               to another name and rename when done.",
+    },
+    CodeInfo {
+        code: "MW0510",
+        title: "a column that the source does not have",
+        help: "The SQL names a column that the input does not have. The error lists the columns that were found. If the \
+               source has changed, the contract or the SQL must follow. In SQL, names with capitals or blanks stand in \
+               double quotes: `\"leadId\"`.",
+    },
+    CodeInfo {
+        code: "MW0512",
+        title: "a record that is too long",
+        help: "A CSV record or JSON line is longer than 16 MiB, or has more than 10,000 fields. In CSV this nearly always \
+               is a quote that is never closed.",
+    },
+    CodeInfo {
+        code: "MW0520",
+        title: "a database that cannot be reached",
+        help: "The connection of an input could not be opened: the server is down, the host or port is wrong, or a \
+               firewall is between. The run fails; the publication before it is still served.",
+    },
+    CodeInfo {
+        code: "MW0521",
+        title: "a database that refuses the login",
+        help: "The server answered, but refused the user or the password. The password comes from the secret that the \
+               connection names (`${secret:name}`); the user is the connection's `user`.",
+    },
+    CodeInfo {
+        code: "MW0522",
+        title: "a database table or query that does not work",
+        help: "The database refused what the input asks for: the table does not exist, the user may not read it, or the \
+               query is wrong. The database's own words are in the error.",
+    },
+    CodeInfo {
+        code: "MW0523",
+        title: "a database type that is not known",
+        help: "A column has a type that cannot be read. Use `query:` instead of `table:` and cast it there, for example \
+               `SELECT id, location::text FROM places`.",
+    },
+    CodeInfo {
+        code: "MW0524",
+        title: "a database that broke off",
+        help: "The connection was lost while rows were read, or the database stopped the query. Nothing was published. \
+               Run again; if it comes back, look at the database's own log.",
+    },
+    CodeInfo {
+        code: "MW0525",
+        title: "TLS that is not available",
+        help: "The connection asks for `tls: require`, which this version cannot do yet. Use `tls: disable` over a \
+               network that you trust, or a local TLS proxy.",
+    },
+    CodeInfo {
+        code: "MW0530",
+        title: "a secret that is not set",
+        help: "Connections name secrets as `${secret:name}`. They are resolved in the run's own process, from the \
+               environment variable `MW_SECRET_<DOMAIN>_<NAME>` (capitals, `-` as `_`) or from the file `<domain>/<name>` \
+               in the secrets folder. A domain cannot name another domain's secrets.",
+    },
+    CodeInfo {
+        code: "MW0531",
+        title: "a literal password",
+        help: "Passwords never stand in manifests. Write `password: ${secret:name}` and set the secret where runs can \
+               read it.",
+    },
+];
