@@ -2,4 +2,138 @@
 
 use super::CodeInfo;
 
-pub const CODES: &[CodeInfo] = &[];
+pub const CODES: &[CodeInfo] = &[
+    CodeInfo {
+        code: "MW1001",
+        title: "There is no such code",
+        help: "Codes look like MW0123. `meshwork explain` without an argument lists all of them.",
+    },
+    CodeInfo { code: "MW1002", title: "There is no such command", help: "`meshwork --help` lists the commands." },
+    CodeInfo {
+        code: "MW1003",
+        title: "The options do not fit",
+        help: "An option of the command line cannot be used as it was. Every command explains its options with `--help`.",
+    },
+    CodeInfo {
+        code: "MW1004",
+        title: "The folder or the process cannot be set up",
+        help: "The operating system refused something that every command needs.",
+    },
+    CodeInfo {
+        code: "MW1005",
+        title: "The token file cannot be used",
+        help: "`--token-file` (or MESHWORK_TOKEN_FILE) names a file whose first and only line is the token.",
+    },
+    CodeInfo {
+        code: "MW1006",
+        title: "Not an address of a server",
+        help: "`--server` takes `http://host:port`. Off loopback, put a TLS proxy in front of the server and run the command line beside it.",
+    },
+    CodeInfo {
+        code: "MW1007",
+        title: "No answer from the server",
+        help: "The server is not running, listens elsewhere, or a firewall is between.",
+    },
+    CodeInfo {
+        code: "MW1008",
+        title: "The answer broke off",
+        help: "The connection to the server ended before the answer was complete. Runs go on no longer than the connection that started them; `meshwork runs` shows what became of them.",
+    },
+    CodeInfo {
+        code: "MW1009",
+        title: "The answer is not understood",
+        help: "What answered is not a Meshwork server, or one of another version.",
+    },
+    CodeInfo {
+        code: "MW1010",
+        title: "Stopped",
+        help: "The command was stopped by Ctrl-C or a signal. What it had begun is put in order: runs are stopped and publish nothing, their previous publications stay served.",
+    },
+    CodeInfo {
+        code: "MW1011",
+        title: "The server does this itself",
+        help: "While a server runs it collects what no publication refers to by itself. Stop it to collect by hand.",
+    },
+    CodeInfo {
+        code: "MW1012",
+        title: "The name is not complete",
+        help: "Products are named `domain.product`, contracts and tables `domain.output`, an older major `domain.output_v1`.",
+    },
+    CodeInfo {
+        code: "MW1013",
+        title: "There is no such user",
+        help: "`meshwork user list` shows the local users, `meshwork user add` makes one.",
+    },
+    CodeInfo {
+        code: "MW1014",
+        title: "A password is needed",
+        help: "Passwords are asked for on a terminal, or read from a file or standard input; they are never taken from the command line, where other users would see them.",
+    },
+    CodeInfo {
+        code: "MW1015",
+        title: "Not a moment",
+        help: "Moments are written as RFC 3339 (`2027-01-31T12:00:00Z`), as a date, or as a duration from now (`30d`, `12h`, `45m`, `90s`).",
+    },
+    CodeInfo {
+        code: "MW1016",
+        title: "Not a predicate",
+        help: "A row predicate is `column = value` (or `!=`, `<`, `<=`, `>`, `>=`), `column in (a, b)`, `column not in (…)`, `column is null` or `column is not null`. Texts may be quoted: `'EU'`.",
+    },
+    CodeInfo {
+        code: "MW1017",
+        title: "The audit trail does not verify",
+        help: "A record was changed, removed or put in. The report says at which sequence number the chain breaks.",
+    },
+    CodeInfo {
+        code: "MW1018",
+        title: "No statement",
+        help: "`meshwork sql` takes the statement by `-c`, from a file by `-f`, or from standard input.",
+    },
+    CodeInfo {
+        code: "MW1019",
+        title: "Not everything was published",
+        help: "At least one product was blocked or failed. `meshwork runs` and `meshwork logs RUN` show why; the previous publications are still served.",
+    },
+    CodeInfo { code: "MW1020", title: "It has not run yet", help: "`meshwork run domain.product` runs it." },
+    CodeInfo {
+        code: "MW1021",
+        title: "Not a mesh folder",
+        help: "Commands work on the nearest folder upwards that holds a `mesh.yaml`, on the one named by `-C` or MESHWORK_DIR, or on a server named by `--server`.",
+    },
+    CodeInfo {
+        code: "MW1022",
+        title: "The mesh key cannot be used",
+        help: "Keyed masks use a key of 32 bytes in `.meshwork/mesh.key`. Without it masked values cannot be the same as before; restore it from a backup.",
+    },
+    CodeInfo { code: "MW1023", title: "It exists already", help: "`init` and `new` never overwrite a file." },
+    CodeInfo {
+        code: "MW1024",
+        title: "Not a name",
+        help: "Names are `[a-z][a-z0-9_]{0,62}`: lower case letters, digits and underscores, a letter first.",
+    },
+    CodeInfo {
+        code: "MW1025",
+        title: "What it belongs to does not exist",
+        help: "Domains come before their products, products before their further contracts.",
+    },
+    CodeInfo {
+        code: "MW1026",
+        title: "A file cannot be written",
+        help: "The operating system refused to write a file of the mesh folder.",
+    },
+    CodeInfo {
+        code: "MW1027",
+        title: "The mesh folder does not check",
+        help: "`plan`, `apply` and `drift` work on a folder that `meshwork check` accepts.",
+    },
+    CodeInfo {
+        code: "MW1028",
+        title: "The plan cannot be applied",
+        help: "Something in the plan must not happen as it stands: the reasons are printed with it.",
+    },
+    CodeInfo {
+        code: "MW1029",
+        title: "The demo does not work",
+        help: "One of the steps of `meshwork demo` did not do what it should; the message says which.",
+    },
+];

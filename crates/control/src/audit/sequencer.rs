@@ -1,0 +1,133 @@
+//! The one task that writes the audit log. Entries that arrive while one commit is under way share the next, so that the
+//! cost of a durable write is split among concurrent queries.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use meshwork_core::audit::leaf::{Leaf, Seal, SubjectKey, key_name};
+use meshwork_core::audit::{Entry, chain};
+use meshwork_core::effect::Entropy;
+use meshwork_core::error::{Error, Result};
+use meshwork_core::principal::Principal;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::port::state::{AuditRecord, AuditState};
+
+/// Entries in one transaction.
+const BATCH: usize = 256;
+/// Keys kept in memory; beyond that they are read again.
+const KEYS: usize = 10_000;
+
+pub(super) enum Request {
+    Record { entry: Box<Entry>, reply: oneshot::Sender<Result<u64>> },
+    Erase { name: String, reply: oneshot::Sender<Result<()>> },
+}
+
+pub(super) struct Sequencer {
+    state: Arc<dyn AuditState>,
+    entropy: Arc<dyn Entropy>,
+    keys: HashMap<String, SubjectKey>,
+    /// Sequence number and chain hash of the last record; unknown at first, and again after an error, when the state may
+    /// or may not have kept the batch.
+    head: Option<(u64, [u8; 32])>,
+}
+
+type Waiting = (Box<Entry>, oneshot::Sender<Result<u64>>);
+
+impl Sequencer {
+    pub(super) fn new(state: Arc<dyn AuditState>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { state, entropy, keys: HashMap::new(), head: None }
+    }
+
+    pub(super) async fn serve(mut self, mut inbox: mpsc::Receiver<Request>) {
+        let mut requests = Vec::with_capacity(BATCH);
+        while inbox.recv_many(&mut requests, BATCH).await > 0 {
+            let mut batch: Vec<Waiting> = Vec::with_capacity(requests.len());
+            for request in requests.drain(..) {
+                match request {
+                    Request::Record { entry, reply } => batch.push((entry, reply)),
+                    Request::Erase { name, reply } => {
+                        // What was asked for before the erasure is written before it.
+                        self.commit(std::mem::take(&mut batch)).await;
+                        let erased = self.erase(&name).await;
+                        let _ = reply.send(erased);
+                    }
+                }
+            }
+            self.commit(batch).await;
+        }
+    }
+
+    async fn commit(&mut self, batch: Vec<Waiting>) {
+        if batch.is_empty() {
+            return;
+        }
+        let result = self.append(&batch).await;
+        if result.is_err() {
+            self.head = None;
+        }
+        for (at, (_, reply)) in batch.into_iter().enumerate() {
+            // Who no longer waits does not need the answer.
+            let _ = reply.send(result.as_ref().map(|first| first + at as u64).map_err(|error| refused(error)));
+        }
+    }
+
+    /// Returns the sequence number of the first.
+    async fn append(&mut self, batch: &[Waiting]) -> Result<u64> {
+        let (last, mut previous) = match self.head {
+            Some(head) => head,
+            None => self.state.last().await?.map_or((0, chain::GENESIS), |r| (r.sequence, r.chain_hash)),
+        };
+        let mut records = Vec::with_capacity(batch.len());
+        for (sequence, (entry, _)) in (last + 1..).zip(batch) {
+            let leaf = self.seal(sequence, entry).await?.to_bytes()?;
+            let leaf_hash = chain::leaf_hash(&leaf);
+            previous = chain::link(&previous, &leaf_hash);
+            records.push(AuditRecord { sequence, leaf, leaf_hash, chain_hash: previous });
+        }
+        self.state.append(&records).await?;
+        self.head = Some((last + records.len() as u64, previous));
+        Ok(last + 1)
+    }
+
+    async fn seal(&mut self, sequence: u64, entry: &Entry) -> Result<Leaf> {
+        let actor = self.key(&entry.actor).await?;
+        let subject = self.key(&entry.subject).await?;
+        let mut nonces = [[0; 12]; 2];
+        nonces.iter_mut().for_each(|nonce| self.entropy.fill(nonce));
+        Leaf::seal(sequence, entry, &Seal { actor: &actor, subject: &subject, nonces })
+    }
+
+    async fn key(&mut self, principal: &Principal) -> Result<SubjectKey> {
+        let name = key_name(principal);
+        if let Some(key) = self.keys.get(&name) {
+            return Ok(key.clone());
+        }
+        let stored = match self.state.subject_key(&name).await? {
+            Some(key) => key,
+            None => {
+                let mut key = [0; 32];
+                self.entropy.fill(&mut key);
+                self.state.put_subject_key(&name, key).await?;
+                key
+            }
+        };
+        if self.keys.len() >= KEYS {
+            self.keys.clear();
+        }
+        let key = SubjectKey::new(stored);
+        self.keys.insert(name, key.clone());
+        Ok(key)
+    }
+
+    async fn erase(&mut self, name: &str) -> Result<()> {
+        self.keys.remove(name);
+        self.state.erase_subject(name).await
+    }
+}
+
+fn refused(error: &Error) -> Error {
+    let mut refused = Error::environment("MW0450", format!("the audit log cannot be written: {}", error.message));
+    refused.hints.clone_from(&error.hints);
+    refused
+}

@@ -1,0 +1,245 @@
+//! Runs: build, check and publish products (D4, D11).
+//!
+//! A run holds its product's lease, works in a child process that commits nothing until told, and becomes visible by one
+//! publication. Whatever stops it, the previous publication stays served.
+
+mod attempt;
+mod collection;
+mod lease;
+mod recovery;
+mod selection;
+mod spec;
+mod update;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use meshwork_core::effect::{Clock, Entropy, Faults};
+use meshwork_core::error::{Error, Result};
+use meshwork_core::id::{Ids, ProductId, RunId};
+use meshwork_core::mesh::{Domain, Mesh};
+use meshwork_core::name::Name;
+use meshwork_core::principal::Subject;
+use meshwork_core::product::{Product, ProductInput};
+use meshwork_core::run::{Run, RunReport};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+pub use attempt::version_key;
+pub use collection::Collected;
+pub use recovery::Recovered;
+pub use selection::{Selection, Step, runnable, select};
+pub use update::{RunRequest, RunStream, RunUpdate};
+
+use crate::port::data::{GovernedTable, RunEngine, RunLimits};
+use crate::port::process::RunProcess;
+use crate::port::state::{MeshState, PublicationState, RunLedger};
+use attempt::{Attempt, Outcome};
+use update::Updates;
+
+/// The governed read path as runs need it. Implemented by `QueryService`.
+#[async_trait]
+pub trait GovernedReads: Send + Sync {
+    /// An input of `domain.product`, as that product may read it: through its agreements (promise 3).
+    async fn input(&self, run: &RunId, domain: &Name, product: &Name, input: &ProductInput) -> Result<GovernedTable>;
+    /// The table that a `references` clause points at (`domain.output`), read as that product.
+    async fn reference(&self, run: &RunId, domain: &Name, product: &Name, to: &str) -> Result<GovernedTable>;
+    /// A run's report as this reader may see it (D20).
+    async fn shown(&self, subject: &Subject, run: &Run, report: RunReport) -> Result<RunReport>;
+}
+
+/// What runs need of the world.
+#[derive(Clone)]
+pub struct RunPorts {
+    pub mesh: Arc<dyn MeshState>,
+    pub runs: Arc<dyn RunLedger>,
+    pub publications: Arc<dyn PublicationState>,
+    /// To finish commits, and to collect; building is the child's.
+    pub engine: Arc<dyn RunEngine>,
+    pub process: Arc<dyn RunProcess>,
+    pub reads: Arc<dyn GovernedReads>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub faults: Arc<dyn Faults>,
+}
+
+#[derive(Clone, Debug)]
+pub struct RunSettings {
+    /// The checkout that `apply` was made from: sources lie under its domain folders.
+    pub folder: PathBuf,
+    /// Process and host, for messages about leases.
+    pub holder: String,
+    pub limits: RunLimits,
+    /// Products at a time.
+    pub parallel: usize,
+    pub lease: Duration,
+    pub heartbeat: Duration,
+}
+
+#[derive(Clone)]
+pub struct RunService {
+    ports: RunPorts,
+    settings: Arc<RunSettings>,
+    /// One at a time may touch a product's folders from this process; collection does so without a lease of its own.
+    guards: Arc<Mutex<HashMap<ProductId, Arc<tokio::sync::Mutex<()>>>>>,
+    /// Runs under way, to wait for at shutdown.
+    active: watch::Sender<usize>,
+}
+
+impl RunService {
+    pub fn new(ports: RunPorts, settings: RunSettings) -> Self {
+        let (active, _) = watch::channel(0);
+        Self { ports, settings: Arc::new(settings), guards: Arc::default(), active }
+    }
+
+    /// Starts the runs that `request` means. They go on while the stream is held, and stop when it is dropped.
+    pub async fn run(&self, actor: &Subject, request: &RunRequest) -> Result<RunStream> {
+        let mesh = self.mesh().await?;
+        let selection = select(&mesh, request, actor)?;
+        self.recover().await?;
+        let (sender, updates) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let service = self.clone();
+        let actor = actor.clone();
+        self.active.send_modify(|active| *active += 1);
+        tokio::spawn(async move {
+            service.drive(&actor, &mesh, selection, Updates(sender), stopped).await;
+            service.active.send_modify(|active| *active -= 1);
+        });
+        Ok(RunStream { updates, stop })
+    }
+
+    /// Returns when no run of this process is under way: call after streams were dropped, before the process ends.
+    pub async fn idle(&self) {
+        let mut active = self.active.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = active.wait_for(|active| *active == 0).await;
+    }
+
+    async fn mesh(&self) -> Result<Arc<Mesh>> {
+        let applied = self.ports.mesh.applied().await?;
+        let mesh = applied.mesh.ok_or_else(|| {
+            Error::not_found("MW0654", "nothing is applied to this mesh yet").hint("run `meshwork apply` first")
+        })?;
+        Ok(Arc::new(mesh))
+    }
+
+    async fn drive(
+        &self,
+        actor: &Subject,
+        mesh: &Arc<Mesh>,
+        selection: Selection,
+        updates: Updates,
+        stopped: watch::Receiver<bool>,
+    ) {
+        let Selection { steps, skipped } = selection;
+        updates.send(RunUpdate::Planned { products: steps.iter().map(Step::name).collect() });
+        let mut tally = Tally { skipped: u32::try_from(skipped.len()).unwrap_or(u32::MAX), ..Tally::default() };
+        for (product, because) in skipped {
+            updates.send(RunUpdate::Skipped { product, because });
+        }
+        // Each step tells those after it whether it published.
+        let results: Vec<watch::Sender<Option<bool>>> = steps.iter().map(|_| watch::channel(None).0).collect();
+        let places = Semaphore::new(self.settings.parallel.max(1));
+        let running: FuturesUnordered<_> = steps
+            .iter()
+            .enumerate()
+            .map(|(at, step)| {
+                let (results, steps, places, updates) = (&results, &steps, &places, &updates);
+                let stopped = stopped.clone();
+                async move {
+                    let outcome = match first_unpublished(steps, results, step).await {
+                        Some(upstream) => {
+                            updates.send(RunUpdate::Skipped {
+                                product: step.name(),
+                                because: stale(&step.name(), &upstream),
+                            });
+                            None
+                        }
+                        None => {
+                            let _place = places.acquire().await;
+                            Some(self.step(actor, mesh, step, updates, stopped).await)
+                        }
+                    };
+                    results[at].send_replace(Some(matches!(outcome, Some(Outcome::Published))));
+                    outcome
+                }
+            })
+            .collect();
+        let outcomes: Vec<Option<Outcome>> = running.collect().await;
+        for outcome in &outcomes {
+            tally.add(outcome.as_ref());
+        }
+        let Tally { published, blocked, failed, skipped } = tally;
+        updates.send(RunUpdate::Finished { published, blocked, failed, skipped });
+    }
+
+    async fn step(
+        &self,
+        actor: &Subject,
+        mesh: &Mesh,
+        step: &Step,
+        updates: &Updates,
+        stopped: watch::Receiver<bool>,
+    ) -> Outcome {
+        let Some((domain, product)) = find(mesh, step) else { return Outcome::Failed };
+        Attempt { service: self, mesh, domain, product, actor, updates, stopped }.run().await
+    }
+
+    fn ids(&self) -> Ids<'_> {
+        Ids { clock: &*self.ports.clock, entropy: &*self.ports.entropy }
+    }
+
+    fn guard(&self, product: &ProductId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut guards = self.guards.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        guards.entry(product.clone()).or_default().clone()
+    }
+}
+
+fn find<'a>(mesh: &'a Mesh, step: &Step) -> Option<(&'a Domain, &'a Product)> {
+    let domain = mesh.domains.get(&step.domain)?;
+    domain.products.get(&step.product).map(|product| (domain, product))
+}
+
+/// Waits for the steps before this one; the name of one that did not publish.
+async fn first_unpublished(steps: &[Step], results: &[watch::Sender<Option<bool>>], step: &Step) -> Option<String> {
+    for &upstream in &step.after {
+        let mut result = results[upstream].subscribe();
+        let published = result.wait_for(Option::is_some).await.is_ok_and(|done| *done == Some(true));
+        if !published {
+            return Some(steps[upstream].name());
+        }
+    }
+    None
+}
+
+fn stale(product: &str, upstream: &str) -> Error {
+    Error::check("MW0661", format!("`{product}` was not run, because `{upstream}`, which it reads, did not publish"))
+        .hint(format!("run `{product}` by name to build it from the last publication of `{upstream}`"))
+}
+
+#[derive(Default)]
+struct Tally {
+    published: u32,
+    blocked: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+impl Tally {
+    fn add(&mut self, outcome: Option<&Outcome>) {
+        match outcome {
+            Some(Outcome::Published) => self.published += 1,
+            Some(Outcome::Blocked) => self.blocked += 1,
+            Some(Outcome::Failed) => self.failed += 1,
+            None => self.skipped += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

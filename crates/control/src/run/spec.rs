@@ -1,0 +1,210 @@
+//! Everything a run's child process is told, from the applied mesh and the state.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use meshwork_core::error::{Error, Result};
+use meshwork_core::mesh::{Connection, Domain, Mesh};
+use meshwork_core::name::Name;
+use meshwork_core::product::{Input, Output, OutputVersion, Product, Source, SourceKind};
+use meshwork_core::publication::TableLocation;
+use meshwork_core::quality::Rule;
+use meshwork_core::run::{Lease, Run};
+
+use super::RunService;
+use crate::port::data::{GovernedTable, InputSpec, OutputSpec, RunSpec, SourceSpec};
+
+impl RunService {
+    pub(super) async fn spec(
+        &self,
+        mesh: &Mesh,
+        domain: &Domain,
+        product: &Product,
+        run: &Run,
+        lease: &Lease,
+    ) -> Result<RunSpec> {
+        let mut inputs = BTreeMap::new();
+        for (name, input) in &product.inputs {
+            let spec = match input {
+                Input::Source(source) => InputSpec::Source(source_spec(&self.settings.folder, domain, source)?),
+                Input::Product(input) => {
+                    InputSpec::Governed(self.ports.reads.input(&run.id, &domain.name, &product.name, input).await?)
+                }
+            };
+            inputs.insert(name.to_string(), spec);
+        }
+        let mut outputs = Vec::new();
+        for output in product.outputs.values() {
+            for (major, version) in &output.versions {
+                outputs.push(self.output_spec(mesh, (domain, product, run), output, *major, version).await?);
+            }
+        }
+        Ok(RunSpec {
+            run: run.id.clone(),
+            product: run.name.clone(),
+            fencing_token: lease.fencing_token,
+            inputs,
+            outputs,
+            limits: self.settings.limits,
+            now: run.started_at,
+        })
+    }
+
+    async fn output_spec(
+        &self,
+        mesh: &Mesh,
+        (domain, product, run): (&Domain, &Product, &Run),
+        output: &Output,
+        major: u32,
+        version: &OutputVersion,
+    ) -> Result<OutputSpec> {
+        let location = self.location(mesh, domain, output, major)?;
+        let id = output_id(output)?;
+        let current = self.ports.publications.resolve(id, major, None).await?;
+        let base = current.and_then(|publication| {
+            publication.outputs.into_iter().find(|o| o.output == *id && o.major == major).map(|o| o.delta_version)
+        });
+        let table = version.schema().clone();
+        Ok(OutputSpec {
+            output: id.clone(),
+            name: output.name.clone(),
+            major,
+            location,
+            references: self.references(domain, product, run, version).await?,
+            table,
+            contract_version: version.contract.version.clone(),
+            contract_digest: version.contract.digest.clone(),
+            sql: version.sql.text.clone(),
+            sql_path: version.sql.path.clone(),
+            mode: output.mode,
+            key: output.key.clone(),
+            on_violation: output.on_violation,
+            base,
+        })
+    }
+
+    /// The tables that `references` clauses look into, each as this product may read it.
+    async fn references(
+        &self,
+        domain: &Domain,
+        product: &Product,
+        run: &Run,
+        version: &OutputVersion,
+    ) -> Result<BTreeMap<String, GovernedTable>> {
+        let mut tables = BTreeMap::new();
+        for clause in &version.schema().clauses {
+            let Rule::References { to, .. } = &clause.rule else { continue };
+            // A reference to a table that this run builds needs no publication.
+            if tables.contains_key(to) || is_own(domain, product, to) {
+                continue;
+            }
+            let table = self.ports.reads.reference(&run.id, &domain.name, &product.name, to).await;
+            let table = table.map_err(|error| Error {
+                message: format!("clause `{}` refers to `{to}`: {}", clause.id, error.message),
+                ..error
+            })?;
+            tables.insert(to.clone(), table);
+        }
+        Ok(tables)
+    }
+
+    pub(super) fn location(&self, mesh: &Mesh, domain: &Domain, output: &Output, major: u32) -> Result<TableLocation> {
+        let storage = domain.storage.as_deref().unwrap_or(&mesh.storage);
+        Ok(TableLocation::of(&storage_root(&self.settings.folder, storage)?, output_id(output)?, major))
+    }
+}
+
+pub(super) fn output_id(output: &Output) -> Result<&meshwork_core::id::OutputId> {
+    let missing = || Error::internal("MW0666", format!("output `{}` was applied without an id", output.name));
+    output.id.as_ref().ok_or_else(missing)
+}
+
+fn is_own(domain: &Domain, product: &Product, to: &str) -> bool {
+    to.split_once('.').is_some_and(|(d, output)| domain.name == *d && product.outputs.contains_key(output))
+}
+
+/// A storage root as an absolute URL. Folders may be relative to the mesh's.
+pub fn storage_root(folder: &Path, storage: &str) -> Result<String> {
+    let path = match storage.split_once("://") {
+        Some(("file", path)) => PathBuf::from(path),
+        Some((scheme, _)) => {
+            return Err(Error::usage("MW0650", format!("storage `{scheme}://` is not supported"))
+                .hint("use a local folder, relative to the mesh folder or absolute"));
+        }
+        None => folder.join(storage),
+    };
+    let absolute = std::path::absolute(&path)
+        .map_err(|error| Error::environment("MW0650", format!("storage folder {}: {error}", path.display())))?;
+    Ok(format!("file://{}/", encode(&plain(&absolute))))
+}
+
+/// Without `.` and `..`, as text only: the folder need not exist yet.
+fn plain(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+/// Percent-encodes what a URL's path cannot hold.
+fn encode(path: &Path) -> String {
+    let mut out = String::new();
+    for byte in path.to_string_lossy().bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+fn source_spec(mesh_folder: &Path, domain: &Domain, source: &Source) -> Result<SourceSpec> {
+    let folder = mesh_folder.join(&domain.path);
+    Ok(match &source.kind {
+        SourceKind::Csv { path, options } => SourceSpec::Csv { folder, path: path.clone(), options: options.clone() },
+        SourceKind::Json { path } => SourceSpec::Json { folder, path: path.clone() },
+        SourceKind::Parquet { path } => SourceSpec::Parquet { folder, path: path.clone() },
+        SourceKind::Postgres { connection, table, query } => {
+            let Connection { host, port, database, user, password, tls, .. } = connection_of(domain, connection)?;
+            SourceSpec::Postgres {
+                host: host.clone(),
+                port: port.unwrap_or(5432),
+                database: database.clone(),
+                user: user.clone(),
+                password: password.clone(),
+                tls: tls.clone(),
+                table: table.clone(),
+                query: query.clone(),
+            }
+        }
+    })
+}
+
+fn connection_of<'a>(domain: &'a Domain, name: &Name) -> Result<&'a Connection> {
+    domain.connections.get(name).ok_or_else(|| {
+        Error::check("MW0666", format!("domain `{}` has no connection `{name}`", domain.name))
+            .hint(format!("declare it in {}/domain.yaml and apply", domain.path))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_is_an_absolute_folder_url() {
+        let root = |storage| storage_root(Path::new("/srv/my mesh"), storage).unwrap();
+        assert_eq!(root("data"), "file:///srv/my%20mesh/data/");
+        assert_eq!(root("./a/../b/"), "file:///srv/my%20mesh/b/");
+        assert_eq!(root("/var/lake"), "file:///var/lake/");
+        assert_eq!(root("file:///var/lake/"), "file:///var/lake/");
+        assert_eq!(storage_root(Path::new("/srv"), "s3://bucket/x").unwrap_err().code, "MW0650");
+    }
+}

@@ -1,0 +1,3 @@
+//! The use cases over a real state: `store` implements the ports, the rest is the testkit's.
+
+mod credential;
