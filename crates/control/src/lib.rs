@@ -3,9 +3,12 @@
 //! Architecture invariant: this crate talks to the world only through the small traits of [`port`], which `store` and
 //! `engine` implement and the binary composes. It knows Arrow (what a query returns) but neither DataFusion nor SQL databases.
 
+pub mod access;
 pub mod audit;
 pub mod credential;
+pub mod governance;
 pub mod mesh;
 pub mod platform;
 pub mod port;
+pub mod query;
 pub mod run;

@@ -17,6 +17,8 @@ pub mod lineage;
 pub mod mask;
 pub mod mesh;
 pub mod name;
+pub mod permission;
+pub mod policy;
 pub mod principal;
 pub mod product;
 pub mod publication;

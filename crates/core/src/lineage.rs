@@ -21,6 +21,9 @@ pub struct ColumnSource {
     pub column: String,
     /// Whether the value flows (`SELECT x`, `lower(x)`), or only steers which rows come (joins, filters, counts).
     pub flows: bool,
+    /// What the values of that column bore when they arrived.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bears: Vec<Inherited>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,0 +1,544 @@
+//! Answering a governed query: decide, plan, record, execute, and keep checking while it runs (D16, D17, D23).
+
+mod catalog;
+#[cfg(test)]
+pub(crate) mod fakes;
+mod stream;
+mod subject;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, SchemaRef};
+use meshwork_core::audit::{Entry, Event, TableRead};
+use meshwork_core::effect::{Clock, Entropy, Timestamp};
+use meshwork_core::error::{Error, Kind, Result};
+use meshwork_core::id::{AuditId, Ids, OutputId, RunId};
+use meshwork_core::mask::Mask;
+use meshwork_core::name::Name;
+use meshwork_core::policy::{ColumnDecision, Decision, MeshKey, report, unknown_table};
+use meshwork_core::principal::Subject;
+use meshwork_core::product::ProductInput;
+use meshwork_core::run::{Run, RunReport};
+use sha2::{Digest, Sha256};
+
+use self::catalog::{Resolved, StatementCatalog};
+use crate::governance::Governance;
+use crate::platform::Ports;
+use crate::port::audit::AuditSink;
+use crate::port::data::{
+    BatchStream, Catalog, GovernedTable, ListedTable, PlanRequest, PlannedQuery, QueryEngine, QueryLimits, TableUse,
+};
+use crate::port::state::{CredentialState, PublicationState};
+
+/// How long an execution relies on what its preparation looked up.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Who asks, through which door, and what the session has set.
+#[derive(Clone, Debug)]
+pub struct QuerySession {
+    /// Who is at the keyboard.
+    pub actor: Subject,
+    /// On whose behalf; differs from the actor under `--as` (D24). Its rights decide.
+    pub subject: Subject,
+    /// Selects among granted purposes (D16).
+    pub purpose: Option<String>,
+    /// The moment that tables are read at, where the statement names none.
+    pub as_of: Option<Timestamp>,
+    /// `cli`, `http`, `data`, `postgres`, `run`: for the audit log.
+    pub port: &'static str,
+    /// Of the client, for the audit log.
+    pub address: Option<String>,
+}
+
+impl QuerySession {
+    pub fn new(actor: Subject, subject: Subject, port: &'static str) -> Self {
+        Self { actor, subject, purpose: None, as_of: None, port, address: None }
+    }
+
+    /// The purpose that a token pins wins over what the session says; the two must not differ.
+    fn stated_purpose(&self) -> Result<Option<&str>> {
+        match (self.subject.purpose.as_deref(), self.purpose.as_deref()) {
+            (Some(pinned), Some(stated)) if pinned != stated => {
+                let message = format!("this token is for the purpose `{pinned}`, not for `{stated}`");
+                Err(Error::forbidden("MW0703", message).hint("leave the purpose away, or use another token"))
+            }
+            (pinned, stated) => Ok(pinned.or(stated)),
+        }
+    }
+}
+
+/// What a [`QueryService`] is set up with, beside its ports.
+#[derive(Clone, Debug)]
+pub struct QuerySettings {
+    pub mesh_key: MeshKey,
+    pub limits: QueryLimits,
+}
+
+/// What answering needs of the world.
+struct QueryPorts {
+    publications: Arc<dyn PublicationState>,
+    credentials: Arc<dyn CredentialState>,
+    query: Arc<dyn QueryEngine>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// The one way to data, for every port and for products that read products.
+#[derive(Clone)]
+pub struct QueryService {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ports: QueryPorts,
+    governance: Arc<Governance>,
+    audit: Arc<dyn AuditSink>,
+    settings: QuerySettings,
+}
+
+/// A planned statement, bound to its reader and to the decisions it was planned under.
+pub struct Prepared {
+    session: QuerySession,
+    sql: String,
+    plan: Plan,
+    executed: AtomicBool,
+}
+
+/// One planning of a statement.
+#[derive(Clone)]
+struct Plan {
+    query: Arc<dyn PlannedQuery>,
+    tables: Vec<Resolved>,
+    epoch: u64,
+    at: Timestamp,
+    digest: String,
+    valid_until: Option<Timestamp>,
+}
+
+impl Prepared {
+    pub fn schema(&self) -> SchemaRef {
+        self.plan.query.schema()
+    }
+    /// `$1`, `$2`, …; `None` where no type could be inferred.
+    pub fn parameters(&self) -> Vec<Option<DataType>> {
+        self.plan.query.parameters()
+    }
+    pub fn tables(&self) -> &[TableUse] {
+        self.plan.query.tables()
+    }
+    /// Over the decisions on all its tables: what cursors and tickets bind to.
+    pub fn digest(&self) -> &str {
+        &self.plan.digest
+    }
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("tables", &self.tables()).field("digest", &self.digest()).finish()
+    }
+}
+
+/// A running answer. Dropping the stream cancels the query.
+pub struct Answer {
+    /// Names this execution in the audit log, in errors and to whoever wants to cancel it.
+    pub query_id: String,
+    pub schema: SchemaRef,
+    pub stream: BatchStream,
+    pub tables: Vec<TableUse>,
+    /// The purpose in force, where an agreement was used.
+    pub purpose: Option<String>,
+    /// Over the decisions on all tables; with the tables' versions, what an ETag covers.
+    pub digest: String,
+}
+
+impl QueryService {
+    pub fn new(ports: Ports, governance: Arc<Governance>, audit: Arc<dyn AuditSink>, settings: QuerySettings) -> Self {
+        let Ports { publications, credentials, query, clock, entropy, .. } = ports;
+        let ports = QueryPorts { publications, credentials, query, clock, entropy };
+        Self::over(ports, governance, audit, settings)
+    }
+
+    fn over(
+        ports: QueryPorts,
+        governance: Arc<Governance>,
+        audit: Arc<dyn AuditSink>,
+        settings: QuerySettings,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { ports, governance, audit, settings }) }
+    }
+
+    /// Plans a statement for this reader. Refusals are recorded.
+    pub async fn prepare(&self, session: &QuerySession, sql: &str) -> Result<Prepared> {
+        let plan = self.inner.plan(session, sql).await?;
+        Ok(Prepared { session: session.clone(), sql: sql.to_owned(), plan, executed: AtomicBool::new(false) })
+    }
+
+    /// Runs a prepared statement, if what the reader may see is still what it was prepared under (MW0711). Values bind to
+    /// `$1`, `$2`, …, each a one-row array.
+    pub async fn execute(&self, prepared: &Prepared, values: Vec<ArrayRef>) -> Result<Answer> {
+        let inner = &self.inner;
+        let plan = inner.current(prepared).await?;
+        prepared.executed.store(true, Ordering::Relaxed);
+        let query_id = inner.new_id();
+        let session = &prepared.session;
+        let purposes = purposes(&plan.tables);
+        let event = Event::QueryIntent {
+            query: query_id.clone(),
+            port: session.port.to_owned(),
+            purpose: purposes.first().cloned(),
+            tables: plan.query.tables().iter().map(table_read).collect(),
+            reasons: reasons(&plan.tables),
+            digest: plan.digest.clone(),
+        };
+        inner.record(inner.entry(session, Some(&prepared.sql), event)).await?;
+        let mut watch = stream::Watch::new(inner.clone(), session.clone(), plan.clone(), query_id.clone());
+        let stream = match plan.query.execute(values).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                watch.ended(Some(&error)).await;
+                return Err(error);
+            }
+        };
+        Ok(Answer {
+            query_id,
+            schema: plan.query.schema(),
+            stream: watch.over(stream),
+            tables: plan.query.tables().to_vec(),
+            purpose: purposes.first().cloned(),
+            digest: plan.digest,
+        })
+    }
+
+    /// Prepares and executes at once.
+    pub async fn query(&self, session: &QuerySession, sql: &str, values: Vec<ArrayRef>) -> Result<Answer> {
+        let prepared = self.prepare(session, sql).await?;
+        self.execute(&prepared, values).await
+    }
+
+    /// The catalog of one reader, as its statements see it now.
+    pub async fn catalog(&self, session: &QuerySession) -> Result<Arc<dyn Catalog>> {
+        Ok(self.inner.statement_catalog(session).await?)
+    }
+
+    /// Tables that the subject may query, as `information_schema` lists them.
+    pub async fn listed(&self, subject: &Subject) -> Result<Vec<ListedTable>> {
+        let session = QuerySession::new(subject.clone(), subject.clone(), "catalog");
+        self.inner.statement_catalog(&session).await?.list().await
+    }
+
+    /// Products that the subject may know of, as (domain, product).
+    pub async fn discoverable(&self, subject: &Subject) -> Result<BTreeSet<(Name, Name)>> {
+        let epoch = self.inner.governance.now().await?;
+        epoch.policies()?;
+        let products = epoch.mesh.iter().flat_map(|mesh| mesh.products());
+        let seen = products.filter(|(domain, product)| epoch.discovers(subject, &domain.name, product));
+        Ok(seen.map(|(domain, product)| (domain.name.clone(), product.name.clone())).collect())
+    }
+
+    /// What the subject may see of one table now: columns, masks, filter, reasons. `None`: unknown, or not discoverable.
+    /// A decision that refuses carries why.
+    pub async fn describe(&self, session: &QuerySession, domain: &str, table: &str) -> Result<Option<Decision>> {
+        let catalog = self.inner.statement_catalog(session).await?;
+        let decided = catalog.decide(domain, table, None).await?;
+        Ok(decided.map(|(_, decision)| (*decision).clone()).filter(|decision| decision.discoverable))
+    }
+
+    /// A run's report as this reader may see it (D20).
+    pub async fn shown_report(&self, subject: &Subject, run: &Run, report: RunReport) -> Result<RunReport> {
+        let session = QuerySession::new(subject.clone(), subject.clone(), "catalog");
+        let catalog = self.inner.statement_catalog(&session).await?;
+        let domain = run.name.split_once('.').map_or("", |(domain, _)| domain);
+        let mut decisions: BTreeMap<OutputId, Decision> = BTreeMap::new();
+        for output in &report.outputs {
+            if let Some((_, decision)) = catalog.decide(domain, &output.name, None).await? {
+                decisions.insert(output.output.clone(), (*decision).clone());
+            }
+        }
+        let owner = subject.domains.iter().any(|own| own == domain);
+        Ok(report::shown(report, owner, &decisions, &|output, clause| catalog.is_sql_clause(output, clause)))
+    }
+
+    /// An input of `domain.product`, read as that product: through its agreements, with their masks and filters. The read
+    /// is recorded under the run. An error names the grant that is missing.
+    pub async fn product_input(
+        &self,
+        run: &RunId,
+        domain: &Name,
+        product: &Name,
+        input: &ProductInput,
+    ) -> Result<GovernedTable> {
+        let table = format!("{}_v{}", input.output, input.version);
+        let reader = Reader { run, domain, product, purpose: input.purpose.as_deref() };
+        let found = self.inner.read_as_product(&reader, &input.domain, &table).await;
+        found.map_err(|error| match &input.place {
+            Some(place) if error.place.is_none() => error.at(place.clone()),
+            _ => error,
+        })
+    }
+
+    /// The table that a `references` clause of `domain.product` points at (`domain.output`), read as that product.
+    pub async fn product_reference(
+        &self,
+        run: &RunId,
+        domain: &Name,
+        product: &Name,
+        to: &str,
+    ) -> Result<GovernedTable> {
+        let reader = Reader { run, domain, product, purpose: None };
+        let (to_domain, table) = to.split_once('.').unwrap_or((domain.as_str(), to));
+        self.inner.read_as_product(&reader, to_domain, table).await
+    }
+}
+
+/// A product in a run.
+struct Reader<'a> {
+    run: &'a RunId,
+    domain: &'a Name,
+    product: &'a Name,
+    purpose: Option<&'a str>,
+}
+
+impl Inner {
+    fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    fn new_id(&self) -> String {
+        AuditId::generate(Ids { clock: &*self.ports.clock, entropy: &*self.ports.entropy }).to_string()
+    }
+
+    async fn statement_catalog(self: &Arc<Self>, session: &QuerySession) -> Result<Arc<StatementCatalog>> {
+        let epoch = self.governance.now().await?;
+        let subject = subject::refreshed(&self.ports, &epoch, session).await?;
+        let purpose = session.stated_purpose()?.map(str::to_owned);
+        Ok(Arc::new(StatementCatalog::new(self.clone(), epoch, subject, purpose)))
+    }
+
+    async fn plan(self: &Arc<Self>, session: &QuerySession, sql: &str) -> Result<Plan> {
+        match self.try_plan(session, sql).await {
+            Ok(plan) => Ok(plan),
+            Err((error, reasons)) => {
+                if refuses(&error) {
+                    self.refused(session, sql, &error, reasons).await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn try_plan(
+        self: &Arc<Self>,
+        session: &QuerySession,
+        sql: &str,
+    ) -> std::result::Result<Plan, (Error, Vec<String>)> {
+        let plainly = |error| (error, Vec::new());
+        let catalog = self.statement_catalog(session).await.map_err(plainly)?;
+        let now = self.now();
+        let request = PlanRequest {
+            sql: sql.to_owned(),
+            catalog: catalog.clone(),
+            as_of: session.as_of,
+            limits: self.settings.limits,
+            now,
+        };
+        let query = self.ports.query.plan(request).await.map_err(|error| (error, catalog.refusals()))?;
+        let tables = catalog.used(query.tables()).map_err(plainly)?;
+        let purposes = purposes(&tables);
+        if purposes.len() > 1 {
+            let list: Vec<String> = purposes.iter().map(|p| format!("`{p}`")).collect();
+            let message = "the tables of this statement are granted for different purposes";
+            let error = Error::forbidden("MW0713", message)
+                .hint(format!("the purposes are: {}", list.join(", ")))
+                .hint("read them in separate statements, or ask their owners for agreements with one purpose");
+            return Err((error, reasons(&tables)));
+        }
+        let valid_until = tables.iter().filter_map(|t| t.decision.valid_until).min();
+        Ok(Plan { digest: digest(&tables), query, tables, epoch: catalog.epoch(), at: now, valid_until })
+    }
+
+    /// The plan to execute: the prepared one, or one made again because newer data has been published since. Refuses when
+    /// the decision is no longer the one that was prepared under.
+    async fn current(self: &Arc<Self>, prepared: &Prepared) -> Result<Plan> {
+        let (session, plan) = (&prepared.session, &prepared.plan);
+        let epoch = self.governance.now().await?;
+        let now = self.now();
+        let aged = (now - plan.at).to_std().map_or(true, |age| age >= FRESH);
+        let expired = plan.valid_until.is_some_and(|until| until <= now);
+        let salted = plan.tables.iter().any(Resolved::is_salted) && prepared.executed.load(Ordering::Relaxed);
+        if epoch.number == plan.epoch && !aged && !expired && !salted {
+            return Ok(plan.clone());
+        }
+        if let Err(error) = self.still_allowed(session, plan).await {
+            self.refused(session, &prepared.sql, &error, Vec::new()).await?;
+            return Err(error);
+        }
+        let again = self.plan(session, &prepared.sql).await?;
+        if again.digest != plan.digest || again.query.schema() != plan.query.schema() {
+            let error = changed();
+            self.refused(session, &prepared.sql, &error, reasons(&again.tables)).await?;
+            return Err(error);
+        }
+        Ok(again)
+    }
+
+    /// Decides again on every table of a plan, with today's subject, agreements, policies and time.
+    async fn still_allowed(self: &Arc<Self>, session: &QuerySession, plan: &Plan) -> Result<()> {
+        let epoch = self.governance.now().await?;
+        let now = self.now();
+        if epoch.number == plan.epoch && plan.valid_until.is_none_or(|until| now < until) {
+            return Ok(());
+        }
+        let subject = subject::refreshed(&self.ports, &epoch, session).await?;
+        let purpose = session.stated_purpose()?.map(str::to_owned);
+        let catalog = StatementCatalog::new(self.clone(), epoch, subject, purpose);
+        for table in &plan.tables {
+            let decision = catalog.decide_named(&table.named, &table.published)?;
+            if decision.digest != table.decision.digest {
+                return Err(changed());
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_as_product(
+        self: &Arc<Self>,
+        reader: &Reader<'_>,
+        domain: &str,
+        table: &str,
+    ) -> Result<GovernedTable> {
+        let subject = Subject::product(reader.domain.clone(), reader.product.clone());
+        let mut session = QuerySession::new(subject.clone(), subject, "run");
+        session.purpose = reader.purpose.map(str::to_owned);
+        let catalog = self.statement_catalog(&session).await?;
+        let statement = format!("{domain}.{table}");
+        let found = match catalog.resolve(domain, table, None).await {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                let error = unknown_table(domain, table);
+                self.refused(&session, &statement, &error, Vec::new()).await?;
+                return Err(error);
+            }
+            Err(error) => {
+                if refuses(&error) {
+                    self.refused(&session, &statement, &error, catalog.refusals()).await?;
+                }
+                return Err(error);
+            }
+        };
+        let resolved = catalog.resolved();
+        let event = Event::QueryIntent {
+            query: reader.run.to_string(),
+            port: session.port.to_owned(),
+            purpose: purposes(&resolved).first().cloned(),
+            tables: vec![governed_read(&found)],
+            reasons: reasons(&resolved),
+            digest: digest(&resolved),
+        };
+        self.record(self.entry(&session, None, event)).await?;
+        Ok(found)
+    }
+
+    fn entry(&self, session: &QuerySession, sql: Option<&str>, event: Event) -> Entry {
+        let entry = Entry::new(self.now(), session.actor.principal.clone(), event)
+            .on_behalf_of(session.subject.principal.clone())
+            .from_address(session.address.clone());
+        match sql {
+            Some(sql) => entry.with_statement(sql),
+            None => entry,
+        }
+    }
+
+    async fn record(&self, entry: Entry) -> Result<()> {
+        self.audit.record(entry).await.map_err(|error| {
+            tracing::error!(%error, "the audit log could not be written");
+            Error::environment("MW0714", "the request could not be recorded in the audit log, so it is refused")
+                .hint(error.message)
+        })
+    }
+
+    /// A refusal that cannot be recorded is still a refusal, but of the graver kind.
+    async fn refused(&self, session: &QuerySession, sql: &str, error: &Error, reasons: Vec<String>) -> Result<()> {
+        let event = Event::QueryRefused {
+            query: self.new_id(),
+            port: session.port.to_owned(),
+            error: error.code.clone(),
+            reasons,
+        };
+        self.record(self.entry(session, Some(sql), event)).await
+    }
+
+    fn mask_key(&self, decision: &ColumnDecision, mask: Mask, salt: &[u8; 32]) -> Vec<u8> {
+        match (mask, &decision.key) {
+            (Mask::HmacSha256, key) => {
+                self.settings.mesh_key.derive(key.as_ref().map_or("", |name| name.as_str())).to_vec()
+            }
+            (Mask::Sha256QueryLocal, _) => salt.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn changed() -> Error {
+    Error::forbidden("MW0711", "what you may read has changed since this statement was prepared")
+        .hint("run it again: it is then answered under what holds now")
+}
+
+/// Whether an error is about access, and so of interest to auditors.
+fn refuses(error: &Error) -> bool {
+    matches!(error.kind, Kind::Forbidden | Kind::Unauthenticated) || error.code.starts_with("MW07")
+}
+
+fn purposes(tables: &[Resolved]) -> Vec<String> {
+    let all: BTreeSet<&String> = tables.iter().filter_map(|t| t.decision.purpose.as_ref()).collect();
+    all.into_iter().cloned().collect()
+}
+
+fn reasons(tables: &[Resolved]) -> Vec<String> {
+    let all: BTreeSet<&String> = tables.iter().flat_map(|t| &t.decision.because).collect();
+    all.into_iter().cloned().collect()
+}
+
+fn digest(tables: &[Resolved]) -> String {
+    let mut all: Vec<String> =
+        tables.iter().map(|t| format!("{}/{}/{}", t.table.output_id, t.decision.major, t.decision.digest)).collect();
+    all.sort();
+    all.dedup();
+    Sha256::digest(all.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn table_read(used: &TableUse) -> TableRead {
+    TableRead {
+        domain: used.domain.clone(),
+        output: used.output.clone(),
+        output_id: used.output_id.clone(),
+        major: used.major,
+        delta_version: used.delta_version,
+        columns: used.columns.clone(),
+        masked: used.masked.clone(),
+        filtered: used.filtered,
+        decision_digest: used.decision_digest.clone(),
+    }
+}
+
+fn governed_read(table: &GovernedTable) -> TableRead {
+    TableRead {
+        domain: table.domain.clone(),
+        output: table.output.clone(),
+        output_id: table.output_id.clone(),
+        major: table.major,
+        delta_version: table.delta_version,
+        columns: table.columns.iter().map(|c| c.name.clone()).collect(),
+        masked: table.columns.iter().filter(|c| c.mask.is_some()).map(|c| c.name.clone()).collect(),
+        filtered: !table.rows.is_empty(),
+        decision_digest: table.decision_digest.clone(),
+    }
+}

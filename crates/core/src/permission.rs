@@ -1,0 +1,250 @@
+//! Who may call which action of the API on which resource: roles, not data. What a reader sees *of* data is decided by
+//! [`crate::policy`].
+//!
+//! Existence is secret: an action on something that the caller may not discover fails exactly as if it did not exist.
+//! `permission/golden.txt` shows every role × action × resource; a test keeps it true.
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::name::Name;
+use crate::principal::{Grantee, Principal, Subject};
+
+/// Everything that a caller can ask of the platform; each HTTP route names exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiAction {
+    // Without a credential.
+    ReadApiDescription,
+    ReadHealth,
+    // About oneself.
+    WhoAmI,
+    // The catalog. Lists are filtered by what the caller discovers.
+    ReadMesh,
+    ListDomains,
+    ReadDomain,
+    ListProducts,
+    ReadProduct,
+    ListContracts,
+    ReadContract,
+    ListPublications,
+    ReadPublication,
+    // Runs.
+    ListRuns,
+    ReadRun,
+    ReadRunQuality,
+    ReadRunLog,
+    StartRun,
+    // Changing what is declared.
+    Plan,
+    Apply,
+    Drift,
+    // Agreements. The list is filtered by `ReadAgreement`.
+    ListAgreements,
+    ReadAgreement,
+    Grant,
+    Revoke,
+    // Data. What comes back is decided table by table.
+    Query,
+    ReadData,
+    // Users and tokens.
+    ListUsers,
+    PutUser,
+    RemoveUser,
+    ListTokens,
+    CreateToken,
+    RemoveToken,
+    Impersonate,
+    // Watching.
+    ReadAudit,
+    VerifyAudit,
+    ReadMetrics,
+}
+
+impl ApiAction {
+    pub const ALL: [Self; 36] = [
+        Self::ReadApiDescription,
+        Self::ReadHealth,
+        Self::WhoAmI,
+        Self::ReadMesh,
+        Self::ListDomains,
+        Self::ReadDomain,
+        Self::ListProducts,
+        Self::ReadProduct,
+        Self::ListContracts,
+        Self::ReadContract,
+        Self::ListPublications,
+        Self::ReadPublication,
+        Self::ListRuns,
+        Self::ReadRun,
+        Self::ReadRunQuality,
+        Self::ReadRunLog,
+        Self::StartRun,
+        Self::Plan,
+        Self::Apply,
+        Self::Drift,
+        Self::ListAgreements,
+        Self::ReadAgreement,
+        Self::Grant,
+        Self::Revoke,
+        Self::Query,
+        Self::ReadData,
+        Self::ListUsers,
+        Self::PutUser,
+        Self::RemoveUser,
+        Self::ListTokens,
+        Self::CreateToken,
+        Self::RemoveToken,
+        Self::Impersonate,
+        Self::ReadAudit,
+        Self::VerifyAudit,
+        Self::ReadMetrics,
+    ];
+
+    /// `start_run`, as in the golden table and in messages.
+    pub fn name(self) -> String {
+        let debug = format!("{self:?}");
+        let mut name = String::new();
+        for c in debug.chars() {
+            if c.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(c.to_ascii_lowercase());
+        }
+        name
+    }
+}
+
+/// The facts about a resource that a permission depends on.
+#[derive(Clone, Copy, Debug)]
+pub enum Resource<'a> {
+    /// The installation as a whole: governance files, all users, all tokens, the audit log.
+    Mesh,
+    Domain {
+        domain: &'a Name,
+    },
+    /// A product, or anything that belongs to one: an output, its contract, a publication, a run.
+    Product {
+        domain: &'a Name,
+        /// What the caller called it (`product sales.orders`, `run 0199…`); for the message when it must stay unknown.
+        called: &'a str,
+        /// `policy::Policies::discovers` for any of its outputs, or that the caller owns the domain.
+        discoverable: bool,
+    },
+    /// An agreement on an output of `domain`.
+    Agreement {
+        domain: &'a Name,
+        grantee: &'a Grantee,
+        called: &'a str,
+    },
+    /// A user, or a token of that user.
+    User {
+        name: &'a str,
+    },
+    /// Audit entries in which this principal is actor or subject.
+    AuditOf {
+        principal: &'a Principal,
+    },
+}
+
+/// The same answer for what does not exist and for what the caller may not know of.
+pub fn unknown(called: &str) -> Error {
+    Error::not_found("MW0742", format!("there is no {called}, or it is not yours to see"))
+}
+
+/// Whether `subject` (`None`: no credential) may do this. The error is fit to be shown to the caller.
+pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>) -> Result<()> {
+    use ApiAction as A;
+    if matches!(action, A::ReadApiDescription | A::ReadHealth) {
+        return Ok(());
+    }
+    let Some(subject) = subject else {
+        return Err(Error::unauthenticated("MW0740", "this needs a credential")
+            .hint("sign in with a user and password, or send `Authorization: Bearer TOKEN`"));
+    };
+    secrecy(subject, resource)?;
+    let allowed = match action {
+        A::ReadApiDescription | A::ReadHealth | A::WhoAmI => true,
+        A::ReadMesh
+        | A::ListDomains
+        | A::ReadDomain
+        | A::ListProducts
+        | A::ReadProduct
+        | A::ListContracts
+        | A::ReadContract
+        | A::ListPublications
+        | A::ReadPublication
+        | A::ListRuns
+        | A::ReadRun
+        | A::ReadRunQuality
+        | A::ListAgreements
+        | A::ReadAgreement
+        | A::Query
+        | A::ReadData
+        | A::Plan
+        | A::Drift => true,
+        // What a run's child wrote to its log may quote data: for owners only, not even for administrators (D20).
+        A::ReadRunLog => owns(subject, resource),
+        A::StartRun | A::Apply | A::Grant | A::Revoke => owns(subject, resource) || subject.admin,
+        A::ListTokens | A::CreateToken | A::RemoveToken => is_self(subject, resource) || subject.admin,
+        A::ReadAudit => is_self(subject, resource) || subject.admin,
+        A::ListUsers | A::PutUser | A::RemoveUser | A::Impersonate | A::VerifyAudit | A::ReadMetrics => subject.admin,
+    };
+    if allowed { Ok(()) } else { Err(refused(subject, action, resource)) }
+}
+
+/// 404 before 403: a caller who may not know that the resource exists learns nothing from any action on it.
+fn secrecy(subject: &Subject, resource: Resource<'_>) -> Result<()> {
+    match resource {
+        Resource::Product { called, discoverable: false, .. } if !owns(subject, resource) => Err(unknown(called)),
+        Resource::Agreement { grantee, called, .. }
+            if !(owns(subject, resource) || subject.admin || grantee.covers(subject)) =>
+        {
+            Err(unknown(called))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn owns(subject: &Subject, resource: Resource<'_>) -> bool {
+    match resource {
+        // A product principal is at home in its domain but acts for nobody.
+        Resource::Domain { domain } | Resource::Product { domain, .. } | Resource::Agreement { domain, .. } => {
+            matches!(subject.principal, Principal::User(_)) && subject.domains.contains(domain)
+        }
+        Resource::Mesh | Resource::User { .. } | Resource::AuditOf { .. } => false,
+    }
+}
+
+fn is_self(subject: &Subject, resource: Resource<'_>) -> bool {
+    match resource {
+        Resource::User { name } => matches!(&subject.principal, Principal::User(own) if own == name),
+        Resource::AuditOf { principal } => subject.principal == *principal,
+        _ => false,
+    }
+}
+
+fn refused(subject: &Subject, action: ApiAction, resource: Resource<'_>) -> Error {
+    let who = &subject.principal;
+    let (what, hint) = match (action, resource) {
+        (ApiAction::Apply, Resource::Mesh) => {
+            ("apply the mesh's own settings or governance".to_owned(), "an administrator applies those")
+        }
+        (
+            ApiAction::StartRun | ApiAction::Apply | ApiAction::Grant | ApiAction::Revoke | ApiAction::ReadRunLog,
+            Resource::Domain { domain } | Resource::Product { domain, .. } | Resource::Agreement { domain, .. },
+        ) => (
+            format!("{} in domain `{domain}`", action.name().replace('_', " ")),
+            "the members of the owning domain's team can: `meshwork domains` names it",
+        ),
+        (ApiAction::ReadAudit, _) => (
+            "read the audit entries of others".to_owned(),
+            "your own entries are yours to read; an administrator sees all",
+        ),
+        _ => (action.name().replace('_', " "), "an administrator of the mesh can"),
+    };
+    Error::forbidden("MW0741", format!("{who} may not {what}")).hint(hint)
+}
