@@ -542,3 +542,13 @@ fn governed_read(table: &GovernedTable) -> TableRead {
         decision_digest: table.decision_digest.clone(),
     }
 }
+
+#[async_trait::async_trait]
+impl crate::run::GovernedReads for QueryService {
+    async fn input(&self, run: &RunId, domain: &Name, product: &Name, input: &ProductInput) -> Result<GovernedTable> {
+        self.product_input(run, domain, product, input).await
+    }
+    async fn reference(&self, run: &RunId, domain: &Name, product: &Name, to: &str) -> Result<GovernedTable> {
+        self.product_reference(run, domain, product, to).await
+    }
+}
