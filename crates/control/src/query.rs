@@ -551,4 +551,7 @@ impl crate::run::GovernedReads for QueryService {
     async fn reference(&self, run: &RunId, domain: &Name, product: &Name, to: &str) -> Result<GovernedTable> {
         self.product_reference(run, domain, product, to).await
     }
+    async fn shown(&self, subject: &Subject, run: &Run, report: RunReport) -> Result<RunReport> {
+        self.shown_report(subject, run, report).await
+    }
 }
