@@ -2,6 +2,7 @@
 
 pub mod exact;
 pub mod failpoint;
+pub mod lineage;
 pub mod native;
 pub mod source;
 pub mod storage;
