@@ -5,6 +5,8 @@
 
 pub mod access;
 pub mod audit;
+pub mod check;
+pub mod checkout;
 pub mod credential;
 pub mod governance;
 pub mod mesh;

@@ -5,15 +5,18 @@
 
 pub mod agreement;
 pub mod audit;
+pub mod check;
 pub mod classification;
 pub mod codes;
 pub mod contract;
 pub mod decimal;
+pub mod diagnostic;
 pub mod effect;
 pub mod error;
 pub mod filter;
 pub mod id;
 pub mod lineage;
+pub mod manifest;
 pub mod mask;
 pub mod mesh;
 pub mod name;
@@ -25,6 +28,7 @@ pub mod publication;
 pub mod quality;
 pub mod reader;
 pub mod run;
+pub mod scaffold;
 pub mod suggestion;
 pub mod types;
 pub mod yaml;

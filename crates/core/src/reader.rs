@@ -1,8 +1,11 @@
 //! Reads declarations out of YAML nodes. It never stops at the first problem: what is wrong is noted with its place, the
 //! getter answers `None`, and reading goes on. Keys that nobody asked for are reported with what was probably meant.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Display;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::error::{Diagnostic, Place, Severity};
 use crate::name::Name;
@@ -80,6 +83,22 @@ pub struct Spanned<T> {
 impl<T> Spanned<T> {
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
         Spanned { value: change(self.value), span: self.span }
+    }
+}
+
+/// In a schema a value stands for itself.
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 

@@ -99,4 +99,211 @@ pub const CODES: &[CodeInfo] = &[
         title: "A number is out of its range",
         help: "The key takes a whole number in a certain range; the message names it.",
     },
+    CodeInfo {
+        code: "MW0118",
+        title: "Not available in this version",
+        help: "The design of Meshwork has this, but this version does not carry it out. It is refused rather than ignored, so that nobody relies on something that has no effect. The hint names what can be used instead.",
+    },
+    CodeInfo {
+        code: "MW0120",
+        title: "The folder is not a mesh",
+        help: "A mesh is a folder with a `mesh.yaml` at its top, a folder `governance` and a folder `domains`. `meshwork init` makes one; `-C DIR` names another folder than the current one.",
+    },
+    CodeInfo {
+        code: "MW0121",
+        title: "Nothing reads this file",
+        help: "The file lies where manifests are looked for, but under a name that means nothing, so it has no effect. Usually its name is misspelt or it lies one folder too high or too low:\n\n```\ndomains/<domain>/domain.yaml\ndomains/<domain>/<product>/product.yaml\ndomains/<domain>/<product>/<any>.contract.yaml\n```",
+    },
+    CodeInfo {
+        code: "MW0122",
+        title: "A path leaves its folder",
+        help: "Paths in manifests are relative, use `/`, and stay inside the folder: `..`, absolute paths and `\\` are refused. A domain's folder may come from people who must not read other files of the machine that runs the mesh.\n\nContracts and SQL are relative to the product's folder, the paths of sources to the domain's folder.",
+    },
+    CodeInfo {
+        code: "MW0123",
+        title: "A value is malformed",
+        help: "The value is of the right kind, but not written as it must be; the message says how.",
+    },
+    CodeInfo {
+        code: "MW0124",
+        title: "A file does not exist",
+        help: "The manifest names a file that is not there, or is empty. Contracts and SQL are looked for relative to the folder of product.yaml.",
+    },
+    CodeInfo {
+        code: "MW0125",
+        title: "A file was not read",
+        help: "Only regular files inside the mesh folder are read. Symbolic links that lead out of the folder, pipes, devices and sockets are refused, and so are files that cannot be opened.",
+    },
+    CodeInfo {
+        code: "MW0126",
+        title: "The folder is too large",
+        help: "There are limits on the number of files and on their size together, which no honest mesh comes near. Move data that is not needed out of the folders `domains` and `governance`.",
+    },
+    CodeInfo {
+        code: "MW0127",
+        title: "A domain has no domain.yaml",
+        help: "Each folder below `domains` that holds products is a domain and says in its domain.yaml who owns it:\n\n```yaml\ndomain: marketing\nowner: marketing_team\n```",
+    },
+    CodeInfo {
+        code: "MW0128",
+        title: "A policy has no effect where it lies",
+        help: "Access policies are read from `governance/access/*.cedar` and from `domains/<domain>/access/*.cedar` only. One that lies elsewhere would look as if it protected something.",
+    },
+    CodeInfo {
+        code: "MW0130",
+        title: "A password stands in a manifest",
+        help: "Manifests are kept in git and shown in plans, so they never hold secrets. Write a reference, and give the value to the machine that runs the product:\n\n```yaml\npassword: ${secret:crm_password}\n```\n\nThe value comes from a file in the secrets folder or from the variable `MW_SECRET_<DOMAIN>_<NAME>`. Change the password that stood in the file: whoever has the history has it.",
+    },
+    CodeInfo {
+        code: "MW0131",
+        title: "A template is not expanded",
+        help: "Manifests are data. They read no environment and expand no variables; only a connection's `password` may be `${secret:name}`.",
+    },
+    CodeInfo {
+        code: "MW0132",
+        title: "Storage roots overlap",
+        help: "Each storage root belongs to one domain (or to the mesh). If one lies inside another, a domain could write where another's tables are.",
+    },
+    CodeInfo {
+        code: "MW0133",
+        title: "A row filter names an unknown column",
+        help: "Row filters compare columns of the output, by the names that its contract gives them. A filter on a column that does not exist protects nothing, so it is an error.",
+    },
+    CodeInfo {
+        code: "MW0134",
+        title: "A row filter compares what cannot be compared",
+        help: "The literal must be of the column's type, and there must be as many as the comparison takes: one for `eq`, `not_eq`, `lt`, `lt_eq`, `gt`, `gt_eq`; one or more for `in`, `not_in`; none for `is_null`, `is_not_null`.",
+    },
+    CodeInfo {
+        code: "MW0135",
+        title: "A name stands twice",
+        help: "Domains have different names in a mesh, products and outputs in a domain. Outputs must differ even between products of a domain, because in SQL they are called `domain.output`.",
+    },
+    CodeInfo {
+        code: "MW0136",
+        title: "A name that SQL reserves",
+        help: "Domains are schemas and outputs are tables in SQL. Reserved words (`order`, `user`, …) and the schemas of the SQL catalog would have to be quoted in every query or would not work at all; a name that ends in `_v1` means the first major of another table.",
+    },
+    CodeInfo {
+        code: "MW0137",
+        title: "An id stands twice",
+        help: "The `id` of a contract means one contract for ever. Two files with the same id and version usually come from copying.",
+    },
+    CodeInfo {
+        code: "MW0138",
+        title: "Renamed from what still exists",
+        help: "`renamed_from` hands the id, the data and the agreements of the old name over to the new one. While something still bears the old name, both would claim them.",
+    },
+    CodeInfo {
+        code: "MW0140",
+        title: "An input names what does not exist",
+        help: "The input refers to a domain, product, output or contract major that is not in the mesh.",
+    },
+    CodeInfo {
+        code: "MW0141",
+        title: "An unknown connection",
+        help: "A postgres source names a connection of its own domain's domain.yaml.",
+    },
+    CodeInfo {
+        code: "MW0142",
+        title: "Products read each other in a circle",
+        help: "A product is built from the last publication of what it reads. In a circle none could ever be first. Split one of the products into the part that the others need and the part that needs the others.",
+    },
+    CodeInfo {
+        code: "MW0143",
+        title: "An input is not in a state to be read",
+        help: "A proposed or draft product can be read by its own domain only, a retired one by nobody; a deprecated one still can, with this warning.",
+    },
+    CodeInfo {
+        code: "MW0144",
+        title: "Which table of the contract",
+        help: "A contract with several tables needs the name of one: `contract: file.yaml#table`. The table called like the output is taken by itself.",
+    },
+    CodeInfo {
+        code: "MW0145",
+        title: "A version names a contract of another major",
+        help: "The key in `versions` is the major of the contract (D2): each major is a table of its own.",
+    },
+    CodeInfo {
+        code: "MW0146",
+        title: "The product's version is behind its contract",
+        help: "A product's version rises at least as much as its largest change of an output, so its major is normally not below that of a contract.",
+    },
+    CodeInfo {
+        code: "MW0147",
+        title: "The key names an unknown column",
+        help: "`key` lists fields of the output's contract, each once.",
+    },
+    CodeInfo {
+        code: "MW0148",
+        title: "A merge without key",
+        help: "`mode: merge` updates the rows that have the same key, so it needs `key`.",
+    },
+    CodeInfo {
+        code: "MW0150",
+        title: "A clause is not evaluated",
+        help: "The contract declares something that this version cannot evaluate, such as a check in prose or for another engine. It is listed here and with every run, and does not gate publication.",
+    },
+    CodeInfo {
+        code: "MW0151",
+        title: "A reference to what does not exist",
+        help: "A field refers to an output or field that is not in the mesh.",
+    },
+    CodeInfo {
+        code: "MW0152",
+        title: "An unknown classification",
+        help: "A field's classification must stand in `governance/classifications.yaml`: the mask comes from there, and a misspelt one would leave the column in the clear.",
+    },
+    CodeInfo {
+        code: "MW0153",
+        title: "A mask does not apply to the type",
+        help: "Hashes apply to texts and whole numbers; `mask-alphanum` and `show-…` to texts; `truncate-…` to dates and timestamps; `mask-to-fixed-value` to all but lists and objects; `replace-with-null` to everything. Give the classification another mask for the type by `by_type`.",
+    },
+    CodeInfo {
+        code: "MW0154",
+        title: "A classification refines nothing",
+        help: "The `parent` of a classification must exist, and parents must not form a circle.",
+    },
+    CodeInfo {
+        code: "MW0155",
+        title: "An unused input",
+        help: "No SQL of the product reads the input. It would still be read by each run and registered as a dependency.",
+    },
+    CodeInfo {
+        code: "MW0156",
+        title: "An unused contract",
+        help: "No output names the contract, so nothing is checked against it.",
+    },
+    CodeInfo {
+        code: "MW0157",
+        title: "An output without SQL",
+        help: "Without `sql`, an output takes the columns of its contract from the only input of its product. With several inputs, or none, it needs SQL.",
+    },
+    CodeInfo {
+        code: "MW0158",
+        title: "Two inputs that read the same",
+        help: "The source would be read twice in each run.",
+    },
+    CodeInfo {
+        code: "MW0160",
+        title: "A product without outputs",
+        help: "A product is what it offers. Without an output with a contract there is nothing to read.",
+    },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::{all, find};
+
+    #[test]
+    fn codes_are_unique_and_explained() {
+        let mut seen = BTreeSet::new();
+        for info in all() {
+            assert!(seen.insert(info.code), "{} stands twice", info.code);
+            assert!(info.title.len() > 8 && info.help.len() > 40, "{}", info.code);
+        }
+        assert!(find("mw0130").is_some_and(|info| info.help.contains("${secret:")));
+    }
+}

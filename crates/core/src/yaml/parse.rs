@@ -95,7 +95,8 @@ fn finding(path: &str, span: Span, code: &str, message: impl Into<String>) -> Di
 struct Open {
     span: Span,
     anchor: usize,
-    tag: Option<String>,
+    /// As written, with its own place.
+    tag: Option<(String, Span)>,
     content: Content,
     cost: Cost,
 }
@@ -181,15 +182,21 @@ impl<'a> Builder<'a> {
 
     fn event(&mut self, event: Event<'_>, span: granit_parser::Span) -> Result<(), Stop> {
         let at = self.span(span);
+        let tag_at = span.tag_span().map_or(at, |span| self.span(span));
         match event {
             Event::Scalar(value, style, anchor, tag) => {
-                let (node, cost) = self.scalar(&value, style, tag.as_deref(), at)?;
+                let tag = tag.as_deref().map(|tag| (tag, tag_at));
+                let (node, cost) = self.scalar(&value, style, tag, at)?;
                 self.finished(node, cost, anchor)
             }
-            Event::SequenceStart(_, anchor, tag) => self.start(at, anchor, tag.as_deref(), Content::List(Vec::new())),
+            Event::SequenceStart(_, anchor, tag) => {
+                let tag = tag.as_deref().map(|tag| (tag, tag_at));
+                self.start(at, anchor, tag, Content::List(Vec::new()))
+            }
             Event::MappingStart(_, anchor, tag) => {
                 let content = Content::Map { entries: Vec::new(), seen: HashSet::new(), pending: None };
-                self.start(at, anchor, tag.as_deref(), content)
+                let tag = tag.as_deref().map(|tag| (tag, tag_at));
+                self.start(at, anchor, tag, content)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(anchor) => self.alias(anchor, at),
@@ -197,12 +204,12 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn start(&mut self, span: Span, anchor: usize, tag: Option<&Tag>, content: Content) -> Result<(), Stop> {
+    fn start(&mut self, span: Span, anchor: usize, tag: Option<(&Tag, Span)>, content: Content) -> Result<(), Stop> {
         self.spend(Cost { nodes: 1, ..Cost::default() }, span)?;
         if self.open.len() >= self.budget.depth {
             return self.too_deep(span);
         }
-        let tag = tag.map(Tag::original);
+        let tag = tag.map(|(tag, span)| (tag.original(), span));
         self.open.push(Open { span, anchor, tag, content, cost: Cost { nodes: 1, ..Cost::default() } });
         Ok(())
     }
@@ -221,8 +228,8 @@ impl<'a> Builder<'a> {
         {
             span.length = key.span.length;
         }
-        if let Some(tag) = open.tag.filter(|tag| tag != core_tag) {
-            self.refuse_tag(&tag, span);
+        if let Some((tag, at)) = open.tag.filter(|(tag, _)| tag != core_tag) {
+            self.refuse_tag(&tag, at);
         }
         let cost = Cost { height: open.cost.height + 1, ..open.cost };
         self.finished(Node { span, kind }, cost, open.anchor)
@@ -278,7 +285,13 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn scalar(&mut self, value: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<(Node, Cost), Stop> {
+    fn scalar(
+        &mut self,
+        value: &str,
+        style: ScalarStyle,
+        tag: Option<(&Tag, Span)>,
+        span: Span,
+    ) -> Result<(Node, Cost), Stop> {
         if value.len() > self.budget.scalar {
             let message = format!("this text has {} bytes; at most {} are read", value.len(), self.budget.scalar);
             let problem = finding(self.path, span, "MW0104", message).hint("Move it to a file of its own.");
@@ -292,10 +305,11 @@ impl<'a> Builder<'a> {
             self.findings.push(finding(self.path, span, "MW0103", message).hint("Remove the escape."));
         }
         let plain = style == ScalarStyle::Plain;
-        let kind = match tag.map(Tag::original).as_deref() {
+        let original = tag.map(|(tag, at)| (tag.original(), at));
+        let kind = match original.as_ref().map(|(tag, at)| (tag.as_str(), *at)) {
             None if plain => scalar::resolve(value),
-            None | Some("!!str" | "!") => NodeKind::Text(value.to_owned()),
-            Some(tag) => {
+            None | Some(("!!str" | "!", _)) => NodeKind::Text(value.to_owned()),
+            Some((tag, at)) => {
                 let kind = scalar::resolve(value);
                 let fits = matches!(
                     (tag, &kind),
@@ -304,7 +318,7 @@ impl<'a> Builder<'a> {
                         | ("!!null", NodeKind::Null)
                 );
                 if !fits {
-                    self.refuse_tag(tag, span);
+                    self.refuse_tag(tag, at);
                 }
                 kind
             }

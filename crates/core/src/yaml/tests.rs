@@ -99,10 +99,10 @@ fn what_a_manifest_does_not_need_is_refused() {
         ("a: 1\nb: 2\na: 3", "MW0106 3:1 the key `a` stands twice in one map; it first stands in line 1"),
         ("a: 1\n\"a\": 3", "MW0106 2:1 the key `a` stands twice in one map; it first stands in line 1"),
         ("a: 1\n---\nb: 2", "MW0107 2:1 a second document starts here; a manifest is one document"),
-        ("a: !env HOME", "MW0108 1:9 the tag `!env` is not read here"),
-        ("a: !!binary aGk=", "MW0108 1:13 the tag `!!binary` is not read here"),
-        ("a: !!python/object:os.system {}", "MW0108 1:30 the tag `!!python/object:os.system` is not read here"),
-        ("a: !!int x", "MW0108 1:10 the tag `!!int` is not read here"),
+        ("a: !env HOME", "MW0108 1:4 the tag `!env` is not read here"),
+        ("a: !!binary aGk=", "MW0108 1:4 the tag `!!binary` is not read here"),
+        ("a: !!python/object:os.system {}", "MW0108 1:4 the tag `!!python/object:os.system` is not read here"),
+        ("a: !!int x", "MW0108 1:4 the tag `!!int` is not read here"),
         ("? [1, 2]\n: x", "MW0109 1:3 a key must be a text"),
         ("~: x", "MW0109 1:1 a key must be a text"),
         ("a: &x {b: 1}\nc:\n  <<: *x", "MW0109 3:3 merge keys (`<<`) are not read"),
@@ -122,7 +122,7 @@ fn several_findings_come_at_once() {
         problems("a: 1\na: 2\nb: !x 1\nb: 3\n"),
         [
             "MW0106 2:1 the key `a` stands twice in one map; it first stands in line 1",
-            "MW0108 3:7 the tag `!x` is not read here",
+            "MW0108 3:4 the tag `!x` is not read here",
             "MW0106 4:1 the key `b` stands twice in one map; it first stands in line 3",
         ]
     );

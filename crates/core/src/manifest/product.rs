@@ -1,0 +1,590 @@
+//! `product.yaml`
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::text::{inner_path, refuse_template};
+use crate::filter::Comparison;
+use crate::name::Name;
+use crate::product::{Archetype, CsvOptions, Mode, OnViolation, SourceKind, Status};
+use crate::reader::{Fields, Findings, Spanned, proposed_name, shown};
+use crate::types::Literal;
+use crate::yaml::{Node, NodeKind, Span};
+
+/// A data product: what it reads, what it offers, in which state of its life it is.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ProductManifest {
+    /// The name of the product, unique in its domain.
+    pub product: Spanned<Name>,
+    /// The name that it had before; its id and data stay.
+    pub renamed_from: Option<Spanned<Name>>,
+    /// Semantic version; rises at least as much as its largest change of an output.
+    #[schemars(required)]
+    pub version: Option<Spanned<semver::Version>>,
+    /// State of its life. Default: `draft`, which only its own domain can read.
+    pub status: Option<Spanned<Status>>,
+    /// Default: `source-aligned` when all inputs are sources, else `aggregate`.
+    pub archetype: Option<Spanned<Archetype>>,
+    /// What it offers and to whom.
+    pub description: Option<String>,
+    /// What it reads, by the name of the table in its SQL.
+    #[schemars(with = "BTreeMap<Name, InputManifest>", default)]
+    pub inputs: Vec<(Spanned<Name>, InputManifest)>,
+    /// Whether all of them could be read.
+    #[schemars(skip)]
+    pub inputs_complete: bool,
+    /// What it offers, by the name of the table in SQL.
+    #[schemars(with = "BTreeMap<Name, OutputManifest>", default)]
+    pub outputs: Vec<(Spanned<Name>, OutputManifest)>,
+}
+
+/// A source, or another product's output.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum InputManifest {
+    Source(SourceInput),
+    Product(ProductInput),
+}
+
+/// Data from outside the mesh.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct SourceInput {
+    /// Where the data comes from.
+    #[schemars(with = "SourceManifest")]
+    pub source: Spanned<SourceKind>,
+    /// Where its connection is named.
+    #[schemars(skip)]
+    pub connection: Span,
+}
+
+/// A registered dependency on another product's output.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ProductInput {
+    /// `domain.product`
+    #[schemars(with = "QualifiedName")]
+    pub product: Spanned<(Name, Name)>,
+    /// Which output. Default: its only one.
+    pub output: Option<Spanned<Name>>,
+    /// The major of the output's contract.
+    pub version: Spanned<u32>,
+    /// What the data is used for; access is granted for a purpose.
+    pub purpose: Option<String>,
+}
+
+struct QualifiedName;
+
+impl JsonSchema for QualifiedName {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "QualifiedName".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": r"^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$" })
+    }
+}
+
+#[derive(JsonSchema)]
+#[schemars(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+#[allow(dead_code, reason = "the declared shape of `SourceKind`, for the JSON Schema")]
+enum SourceManifest {
+    /// Comma-separated values.
+    Csv {
+        /// Path or glob, relative to the domain's folder.
+        path: String,
+        /// How the file is written.
+        #[schemars(default)]
+        options: CsvOptions,
+    },
+    /// One JSON object a line.
+    Json {
+        /// Path or glob, relative to the domain's folder.
+        path: String,
+    },
+    /// Apache Parquet.
+    Parquet {
+        /// Path or glob, relative to the domain's folder.
+        path: String,
+    },
+    /// A table or query of a PostgreSQL database; exactly one of `table` and `query`.
+    Postgres {
+        /// A connection of domain.yaml.
+        connection: Name,
+        /// `schema.table`
+        table: Option<String>,
+        /// A query that only reads.
+        query: Option<String>,
+    },
+}
+
+/// An output port: one table.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct OutputManifest {
+    /// The name that it had before; its id and data stay.
+    pub renamed_from: Option<Spanned<Name>>,
+    /// The contract: a file beside product.yaml, `file.yaml#object` where it describes several tables.
+    pub contract: Option<Spanned<ContractReference>>,
+    /// The transformation: a file with one query. Default: the contract's columns of the only input.
+    pub sql: Option<Spanned<String>>,
+    /// Several majors side by side, each with its contract and SQL; instead of `contract` and `sql`.
+    #[schemars(with = "BTreeMap<u32, VersionManifest>", default)]
+    pub versions: Vec<(Spanned<u32>, VersionManifest)>,
+    /// How a run writes the table. Default: `full`, which replaces it.
+    pub mode: Option<Spanned<Mode>>,
+    /// The columns that identify a row, for `mode: merge`.
+    #[schemars(with = "Vec<String>", default)]
+    pub key: Vec<Spanned<String>>,
+    /// What a run does with rows that break the contract. Default: `block`, which publishes nothing.
+    pub on_violation: Option<Spanned<OnViolation>>,
+    /// Conditions on the rows that readers see.
+    #[schemars(default)]
+    pub row_filters: Vec<RowFilterManifest>,
+}
+
+/// One served major of an output.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct VersionManifest {
+    /// The contract, as for a single version.
+    pub contract: Option<Spanned<ContractReference>>,
+    /// The transformation, as for a single version.
+    pub sql: Option<Spanned<String>>,
+    /// The day after which it is no longer served.
+    #[schemars(with = "Option<String>", extend("format" = "date"))]
+    pub sunset: Option<Spanned<chrono::NaiveDate>>,
+}
+
+/// `file.yaml` or `file.yaml#object`, the path relative to the product's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContractReference {
+    pub path: String,
+    pub object: Option<String>,
+}
+
+impl JsonSchema for ContractReference {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "ContractReference".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        String::json_schema(generator)
+    }
+}
+
+/// Rows that readers see only under a condition, save the named teams.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct RowFilterManifest {
+    /// A name for messages and audit.
+    pub name: Spanned<Name>,
+    /// Conditions that must all hold.
+    #[schemars(rename = "where")]
+    pub predicates: Vec<PredicateManifest>,
+    /// Teams that see all rows. The owner team is not exempt unless it is named.
+    #[schemars(with = "Vec<Name>", default)]
+    pub except: Vec<Spanned<Name>>,
+}
+
+/// A comparison of a column with literals.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct PredicateManifest {
+    /// A column of the output.
+    pub column: Spanned<String>,
+    /// How they compare.
+    pub op: Spanned<Comparison>,
+    /// One literal; the same as `values` with one item.
+    #[schemars(with = "Option<Scalar>")]
+    pub value: Option<Spanned<Literal>>,
+    /// The literals: one, or several for `in` and `not_in`, none for `is_null` and `is_not_null`.
+    #[schemars(with = "Vec<Scalar>", default)]
+    pub values: Vec<Spanned<Literal>>,
+}
+
+impl PredicateManifest {
+    pub fn literals(&self) -> impl Iterator<Item = &Spanned<Literal>> {
+        self.value.iter().chain(&self.values)
+    }
+}
+
+struct Scalar;
+
+impl JsonSchema for Scalar {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Scalar".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["boolean", "number", "string"] })
+    }
+}
+
+pub(super) const STATES: [(&str, Status); 5] = [
+    ("proposed", Status::Proposed),
+    ("draft", Status::Draft),
+    ("active", Status::Active),
+    ("deprecated", Status::Deprecated),
+    ("retired", Status::Retired),
+];
+
+/// A stand-in for a name that could not be read, so that reading goes on; an error has been noted.
+pub(super) fn or_fallback(name: Option<Spanned<Name>>, fallback: &str, span: Span) -> Spanned<Name> {
+    name.unwrap_or_else(|| {
+        let value = proposed_name(fallback).or_else(|| Name::new("unnamed").ok()).expect("`unnamed` is a name");
+        Spanned { value, span }
+    })
+}
+
+/// Reads it; `None` only when the file is not a map. `folder` names the product when it does not name itself.
+pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node, folder: &str) -> Option<ProductManifest> {
+    let fields = Fields::of(findings, node, "the product")?;
+    let inputs = each(&fields, "inputs", |name, node| input(findings, name, node));
+    let inputs_declared = fields.node("inputs").map_or(0, |inputs| inputs.entries().len());
+    let manifest = ProductManifest {
+        product: or_fallback(fields.required_name("product"), folder, fields.at()),
+        renamed_from: fields.name("renamed_from"),
+        version: fields.required_version("version"),
+        status: status(&fields),
+        archetype: fields.choice(
+            "archetype",
+            &[
+                ("source-aligned", Archetype::SourceAligned),
+                ("aggregate", Archetype::Aggregate),
+                ("consumer-aligned", Archetype::ConsumerAligned),
+            ],
+        ),
+        description: fields.string("description"),
+        inputs_complete: inputs.len() == inputs_declared,
+        inputs,
+        outputs: each(&fields, "outputs", |name, node| output(findings, name, node)),
+    };
+    not_yet(&fields, &["schedule"]);
+    fields.finish();
+    Some(manifest)
+}
+
+/// One that cannot be read counts as active, so that those who read the product hear nothing of it.
+fn status(fields: &Fields<'_>) -> Option<Spanned<Status>> {
+    let (_, node) = fields.entry("status").filter(|(_, node)| !node.is_null())?;
+    Some(fields.choice("status", &STATES).unwrap_or(Spanned { value: Status::Active, span: node.span }))
+}
+
+fn each<'n, T>(
+    fields: &Fields<'n>,
+    key: &'static str,
+    read: impl Fn(&Spanned<Name>, &'n Node) -> Option<T>,
+) -> Vec<(Spanned<Name>, T)> {
+    let named = fields.named(key).into_iter();
+    named.filter_map(|(name, node)| read(&name, node).map(|value| (name, value))).collect()
+}
+
+/// Keys of the design that this version does not carry out: better an error than no effect.
+fn not_yet(fields: &Fields<'_>, keys: &[&'static str]) {
+    for key in keys {
+        if let Some((key, _)) = fields.entry(key) {
+            let message = format!("`{}` is not available in this version", key.text);
+            fields.findings().error_hinting("MW0118", key.span, message, "Remove it; it would have no effect.");
+        }
+    }
+}
+
+fn input<'n>(findings: &'n Findings<'n>, name: &Spanned<Name>, node: &'n Node) -> Option<InputManifest> {
+    let fields = Fields::under(findings, node, format!("the input `{}`", name.value), name.span)?;
+    let input = match (fields.entry("source"), fields.entry("product")) {
+        (Some(_), None) => {
+            not_yet(&fields, &["contract", "incremental"]);
+            source(&fields).map(InputManifest::Source)
+        }
+        (None, Some(_)) => product_input(&fields).map(InputManifest::Product),
+        (found, _) => {
+            let problem = if found.is_some() { "has both" } else { "has neither" };
+            let message = format!("the input `{}` {problem} `source` and `product`", name.value);
+            let hint =
+                "Write `source: { type: csv, path: … }`, or `product: domain.product` with `output` and `version`.";
+            findings.error_hinting("MW0112", name.span, message, hint);
+            return None;
+        }
+    };
+    fields.finish();
+    input
+}
+
+fn product_input(fields: &Fields<'_>) -> Option<ProductInput> {
+    let product = fields.required_text("product").and_then(|text| qualified_name(fields.findings(), text));
+    let output = fields.name("output");
+    let version = required_major(fields);
+    let purpose = fields.string("purpose");
+    Some(ProductInput { product: product?, output, version: version?, purpose })
+}
+
+fn qualified_name(findings: &Findings<'_>, text: Spanned<&str>) -> Option<Spanned<(Name, Name)>> {
+    let parts = text.value.split_once('.');
+    let names = parts.and_then(|(domain, product)| Some((Name::new(domain).ok()?, Name::new(product).ok()?)));
+    if names.is_none() {
+        let message = format!("`{}` does not name a product", shown(text.value));
+        findings.error_hinting("MW0115", text.span, message, "Write `domain.product`.");
+    }
+    names.map(|value| Spanned { value, span: text.span })
+}
+
+/// The major, also where a whole version was written.
+fn required_major(fields: &Fields<'_>) -> Option<Spanned<u32>> {
+    let node = fields.required_node("version")?;
+    let text = node.as_number().or(node.as_text()).unwrap_or_default();
+    let major = text.parse().ok();
+    if major.is_none() {
+        let digits: String = text.chars().take_while(char::is_ascii_digit).take(9).collect();
+        let hint = match digits.as_str() {
+            "" => "Write the major alone, such as `version: 1`.".to_owned(),
+            digits => format!("Write the major alone: `version: {digits}`."),
+        };
+        fields.findings().error_hinting("MW0117", node.span, "`version` of an input is the major of a contract", hint);
+    }
+    major.map(|value| Spanned { value, span: node.span })
+}
+
+fn source(outer: &Fields<'_>) -> Option<SourceInput> {
+    let fields = outer.fields("source")?;
+    let kind = fields.required_text("type");
+    let span = kind.map_or(fields.at(), |kind| kind.span);
+    let (kind, connection) = match kind?.value {
+        "csv" => {
+            let path = path(&fields);
+            let options = fields.fields("options").map(csv_options).unwrap_or_default();
+            (path.map(|path| SourceKind::Csv { path, options }), span)
+        }
+        "json" => (path(&fields).map(|path| SourceKind::Json { path }), span),
+        "parquet" => (path(&fields).map(|path| SourceKind::Parquet { path }), span),
+        "postgres" => {
+            let connection = fields.required_name("connection");
+            let at = connection.as_ref().map_or(span, |connection| connection.span);
+            (postgres(&fields, connection.map(|c| c.value)), at)
+        }
+        later @ ("kafka" | "avro" | "sqlite" | "delta" | "mysql" | "excel" | "iceberg") => {
+            let message = format!("sources of type `{later}` are not available in this version");
+            outer.findings().error_hinting("MW0118", span, message, "Available: `csv`, `json`, `parquet`, `postgres`.");
+            return None;
+        }
+        other => {
+            let message = format!("`{}` is not a type of source", shown(other));
+            outer.findings().unknown("MW0114", span, message, other, ["csv", "json", "parquet", "postgres"]);
+            return None;
+        }
+    };
+    let span = fields.at();
+    fields.finish();
+    Some(SourceInput { source: Spanned { value: kind?, span }, connection })
+}
+
+fn path(fields: &Fields<'_>) -> Option<String> {
+    let text = fields.required_text("path")?;
+    inner_path(fields.findings(), text).map(|path| path.value)
+}
+
+fn postgres(fields: &Fields<'_>, connection: Option<Name>) -> Option<SourceKind> {
+    let table = fields.text("table");
+    let query = fields.text("query");
+    if table.is_some() == query.is_some() {
+        let message = "a postgres source has either a `table` or a `query`";
+        fields.findings().error("MW0112", fields.at(), message);
+    }
+    for text in [table, query].into_iter().flatten() {
+        refuse_template(fields.findings(), text);
+    }
+    let owned = |text: Option<Spanned<&str>>| text.map(|text| text.value.to_owned());
+    Some(SourceKind::Postgres { connection: connection?, table: owned(table), query: owned(query) })
+}
+
+fn csv_options(fields: Fields<'_>) -> CsvOptions {
+    let default = CsvOptions::default();
+    let options = CsvOptions {
+        delimiter: ascii_character(&fields, "delimiter").unwrap_or(default.delimiter),
+        quote: ascii_character(&fields, "quote").unwrap_or(default.quote),
+        header: fields.bool("header").unwrap_or(default.header),
+        null: match fields.node("null").map(|node| &node.kind) {
+            Some(NodeKind::Text(text)) => vec![text.clone()],
+            _ => fields.texts("null").into_iter().map(|text| text.value.to_owned()).collect(),
+        },
+    };
+    if options.delimiter == options.quote {
+        let message = "`delimiter` and `quote` are the same character";
+        fields.findings().error("MW0123", fields.span_of("delimiter"), message);
+    }
+    fields.finish();
+    options
+}
+
+fn ascii_character(fields: &Fields<'_>, key: &'static str) -> Option<char> {
+    let text = fields.text(key)?;
+    let mut chars = text.value.chars();
+    let one = chars.next().filter(|c| c.is_ascii() && !matches!(c, '\r' | '\n') && chars.next().is_none());
+    if one.is_none() {
+        let message = format!("`{key}` must be one ASCII character");
+        fields.findings().error_hinting("MW0123", text.span, message, "A tab is written \"\\t\".");
+    }
+    one
+}
+
+fn output<'n>(findings: &'n Findings<'n>, name: &Spanned<Name>, node: &'n Node) -> Option<OutputManifest> {
+    let fields = Fields::under(findings, node, format!("the output `{}`", name.value), name.span)?;
+    let versions = versions(&fields);
+    let declared = fields.entry("versions").is_some();
+    if declared {
+        for key in ["contract", "sql"] {
+            if let Some((key, _)) = fields.entry(key) {
+                let message = format!("the output `{}` has both `{}` and `versions`", name.value, key.text);
+                findings.error_hinting("MW0112", key.span, message, "Move it into one of the versions.");
+            }
+        }
+    } else {
+        fields.required_node("contract");
+    }
+    let output = OutputManifest {
+        renamed_from: fields.name("renamed_from"),
+        contract: contract_reference(&fields),
+        sql: sql(&fields),
+        versions,
+        mode: fields.choice("mode", &[("full", Mode::Full), ("append", Mode::Append), ("merge", Mode::Merge)]),
+        key: fields.texts("key").into_iter().map(|text| text.map(str::to_owned)).collect(),
+        on_violation: fields
+            .choice("on_violation", &[("block", OnViolation::Block), ("quarantine", OnViolation::Quarantine)]),
+        row_filters: fields.list("row_filters").iter().filter_map(|item| row_filter(findings, item)).collect(),
+    };
+    not_yet(
+        &fields,
+        &["run", "incremental", "delete_when", "missing_rows", "order_by", "quarantine_limit", "min_group", "subject"],
+    );
+    fields.finish();
+    Some(output)
+}
+
+fn versions<'n>(fields: &Fields<'n>) -> Vec<(Spanned<u32>, VersionManifest)> {
+    let findings = fields.findings();
+    let Some(node) = fields.node("versions") else { return Vec::new() };
+    let Some(entries) = node.as_map() else {
+        let message = format!("`versions` must be a map from major to contract, not {}", node.kind_name());
+        findings.error("MW0111", node.span, message);
+        return Vec::new();
+    };
+    let mut versions = Vec::new();
+    for (key, node) in entries {
+        let Some(major) = key.text.parse().ok().filter(|_| !key.text.starts_with(['+', '0']) || key.text == "0") else {
+            let message = format!("`{}` is not a major version", shown(&key.text));
+            findings.error_hinting("MW0117", key.span, message, "Write the major alone, such as `1:`.");
+            continue;
+        };
+        if let Some(version) = version(fields, node, &key.text, key.span) {
+            versions.push((Spanned { value: major, span: key.span }, version));
+        }
+    }
+    versions
+}
+
+fn version<'n>(outer: &Fields<'n>, node: &'n Node, major: &str, at: Span) -> Option<VersionManifest> {
+    let what = format!("version {major} of {}", outer.what());
+    let fields = Fields::under(outer.findings(), node, what, at)?;
+    fields.required_node("contract");
+    let version = VersionManifest { contract: contract_reference(&fields), sql: sql(&fields), sunset: sunset(&fields) };
+    fields.finish();
+    Some(version)
+}
+
+fn contract_reference(fields: &Fields<'_>) -> Option<Spanned<ContractReference>> {
+    let text = fields.text("contract")?;
+    let (path, object) = match text.value.split_once('#') {
+        Some((path, object)) => (path, Some(object.to_owned())),
+        None => (text.value, None),
+    };
+    let path = inner_path(fields.findings(), Spanned { value: path, span: text.span })?;
+    Some(path.map(|path| ContractReference { path, object }))
+}
+
+fn sql(fields: &Fields<'_>) -> Option<Spanned<String>> {
+    inner_path(fields.findings(), fields.text("sql")?)
+}
+
+fn sunset(fields: &Fields<'_>) -> Option<Spanned<chrono::NaiveDate>> {
+    let text = fields.text("sunset")?;
+    let date = chrono::NaiveDate::parse_from_str(text.value, "%Y-%m-%d").ok().filter(|_| text.value.len() == 10);
+    if date.is_none() {
+        let message = format!("`{}` is not a date", shown(text.value));
+        fields.findings().error_hinting("MW0123", text.span, message, "Write it as `2026-12-31`.");
+    }
+    date.map(|value| Spanned { value, span: text.span })
+}
+
+const COMPARISONS: [(&str, Comparison); 10] = [
+    ("eq", Comparison::Eq),
+    ("not_eq", Comparison::NotEq),
+    ("lt", Comparison::Lt),
+    ("lt_eq", Comparison::LtEq),
+    ("gt", Comparison::Gt),
+    ("gt_eq", Comparison::GtEq),
+    ("in", Comparison::In),
+    ("not_in", Comparison::NotIn),
+    ("is_null", Comparison::IsNull),
+    ("is_not_null", Comparison::IsNotNull),
+];
+
+fn row_filter<'n>(findings: &'n Findings<'n>, node: &'n Node) -> Option<RowFilterManifest> {
+    let fields = Fields::of(findings, node, "the row filter")?;
+    let name = fields.required_name("name");
+    fields.required_node("where");
+    let declared = fields.list("where");
+    if declared.is_empty() && fields.node("where").is_some_and(|node| node.as_list().is_some()) {
+        let hint = "Add a condition, or remove the filter.";
+        findings.error_hinting("MW0112", fields.span_of("where"), "the row filter has no condition", hint);
+    }
+    let predicates = declared.iter().filter_map(|item| predicate(findings, item)).collect();
+    let except = fields.names("except");
+    fields.finish();
+    Some(RowFilterManifest { name: name?, predicates, except })
+}
+
+fn predicate<'n>(findings: &'n Findings<'n>, node: &'n Node) -> Option<PredicateManifest> {
+    let fields = Fields::of(findings, node, "the condition")?;
+    let column = fields.required_text("column").map(|text| text.map(str::to_owned));
+    fields.required_node("op");
+    let op = fields.choice("op", &COMPARISONS);
+    let value = fields.node("value").and_then(|node| literal(findings, node));
+    let values: Vec<_> = fields.list("values").iter().filter_map(|node| literal(findings, node)).collect();
+    let at = fields.at();
+    fields.finish();
+    let predicate = PredicateManifest { column: column?, op: op?, value, values };
+    let count = predicate.literals().count();
+    let wanted = match predicate.op.value {
+        Comparison::In | Comparison::NotIn if count == 0 => "at least one value",
+        Comparison::In | Comparison::NotIn => return Some(predicate),
+        Comparison::IsNull | Comparison::IsNotNull if count != 0 => "no value",
+        Comparison::IsNull | Comparison::IsNotNull => return Some(predicate),
+        _ if count != 1 => "exactly one value",
+        _ => return Some(predicate),
+    };
+    findings.error("MW0134", at, format!("this comparison takes {wanted}; it has {count}"));
+    Some(predicate)
+}
+
+fn literal(findings: &Findings<'_>, node: &Node) -> Option<Spanned<Literal>> {
+    let value = match &node.kind {
+        NodeKind::Bool(value) => Some(Literal::Boolean(*value)),
+        NodeKind::Number(text) => Literal::number(text),
+        NodeKind::Text(text) => Some(Literal::Text(text.clone())),
+        _ => None,
+    };
+    if value.is_none() {
+        let hint = "Rows without a value are found by `op: is_null`.";
+        findings.error_hinting("MW0134", node.span, "a row filter compares with texts, numbers, true and false", hint);
+    }
+    value.map(|value| Spanned { value, span: node.span })
+}
