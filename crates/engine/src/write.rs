@@ -73,7 +73,7 @@ impl Writer {
 }
 
 /// Another product's output, as this product may read it.
-fn governed(table: &GovernedTable, _: &WriterConfig) -> Result<Arc<dyn TableProvider>> {
+async fn governed(table: &GovernedTable, _: &WriterConfig) -> Result<Arc<dyn TableProvider>> {
     Err(meshwork_core::Error::usage(
         "MW0604",
         format!("reading {}.{} in a run is not available yet", table.domain, table.output),

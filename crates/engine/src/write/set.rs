@@ -9,6 +9,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -16,6 +17,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{JoinType, SessionContext, col, ident, try_cast};
 use futures::StreamExt;
 use meshwork_control::port::data::{OutputSpec, RunSpec};
+use meshwork_core::name::split_major;
 use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, RowSample, Rule};
 use meshwork_core::{Error, Result};
 
@@ -30,6 +32,8 @@ const KEPT: usize = 20;
 
 /// The rows that were written.
 pub struct Batch {
+    pub output: String,
+    pub major: u32,
     pub files: Vec<PathBuf>,
     pub schema: SchemaRef,
     pub rows: u64,
@@ -46,6 +50,7 @@ pub async fn answers(
     output: &OutputSpec,
     pass: &mut Pass,
     batch: &Batch,
+    siblings: &[&Batch],
     reading: &Reading,
 ) -> Result<Vec<ClauseResult>> {
     let mut known = pass.answers();
@@ -53,7 +58,7 @@ pub async fn answers(
     let implied = pass.implied();
     let mut answers = Vec::with_capacity(output.table.clauses.len());
     let context = context(config, spec, batch, true).await?;
-    let check = Check { config, spec, output, batch, reading };
+    let check = Check { config, spec, output, batch, siblings, reading };
     for (at, clause) in output.table.clauses.iter().enumerate() {
         let answer = match known.remove(&at) {
             Some(answer) => answer,
@@ -74,27 +79,38 @@ pub async fn answers(
 
 async fn context(config: &WriterConfig, spec: &RunSpec, batch: &Batch, hash_joins: bool) -> Result<SessionContext> {
     let context = session::session(&spec.limits, &config.scratch, hash_joins)?;
-    let failed = |error| session::execution_error(&error, "the check of the written rows");
-    let provider: Arc<dyn TableProvider> = if batch.files.is_empty() {
-        Arc::new(MemTable::try_new(Arc::clone(&batch.schema), vec![vec![]]).map_err(failed)?)
-    } else {
-        let paths = batch
-            .files
-            .iter()
-            .map(|file| {
-                let url = url::Url::from_file_path(file)
-                    .map_err(|()| Error::internal("MW0621", "a data file has no absolute path"))?;
-                ListingTableUrl::try_new(url, None).map_err(failed)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("parquet");
-        let listing = ListingTableConfig::new_with_multi_paths(paths)
-            .with_listing_options(options)
-            .with_schema(Arc::clone(&batch.schema));
-        Arc::new(ListingTable::try_new(listing).map_err(failed)?)
-    };
-    context.register_table(TABLE, provider).map_err(failed)?;
+    register(&context, TABLE, table_of(batch)?)?;
     Ok(context)
+}
+
+fn register(context: &SessionContext, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
+    let reference = TableReference::bare(name);
+    let failed = |error| session::execution_error(&error, "the check of the written rows");
+    context.deregister_table(reference.clone()).map_err(failed)?;
+    context.register_table(reference, provider).map_err(failed)?;
+    Ok(())
+}
+
+/// The staged files as a table.
+fn table_of(batch: &Batch) -> Result<Arc<dyn TableProvider>> {
+    let failed = |error| session::execution_error(&error, "the check of the written rows");
+    if batch.files.is_empty() {
+        return Ok(Arc::new(MemTable::try_new(Arc::clone(&batch.schema), vec![vec![]]).map_err(failed)?));
+    }
+    let paths = batch
+        .files
+        .iter()
+        .map(|file| {
+            let url = url::Url::from_file_path(file)
+                .map_err(|()| Error::internal("MW0621", "a data file has no absolute path"))?;
+            ListingTableUrl::try_new(url, None).map_err(failed)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("parquet");
+    let listing = ListingTableConfig::new_with_multi_paths(paths)
+        .with_listing_options(options)
+        .with_schema(Arc::clone(&batch.schema));
+    Ok(Arc::new(ListingTable::try_new(listing).map_err(failed)?))
 }
 
 struct Check<'a> {
@@ -102,6 +118,8 @@ struct Check<'a> {
     spec: &'a RunSpec,
     output: &'a OutputSpec,
     batch: &'a Batch,
+    /// Every output of this run, this one included.
+    siblings: &'a [&'a Batch],
     reading: &'a Reading,
 }
 
@@ -266,11 +284,10 @@ impl Check<'_> {
         to_columns: &[String],
     ) -> Result<ClauseResult> {
         self.known(columns)?;
-        let own =
-            self.spec.product.split('.').next().is_some_and(|domain| to == format!("{domain}.{}", self.output.name));
-        let target = if own {
-            // A table that refers to itself is checked as it will be.
-            quoted(TABLE)
+        let name = format!("__mw_ref_{to}");
+        if let Some(sibling) = self.sibling(to) {
+            // A table of this run is looked into as it will be.
+            register(context, &name, table_of(sibling)?)?;
         } else {
             let Some(table) = self.output.references.get(to) else {
                 return Ok(error(clause, format!("`{to}` has no publication that this product may read")));
@@ -284,15 +301,9 @@ impl Check<'_> {
                     Some(_) => {}
                 }
             }
-            let name = format!("__mw_ref_{to}");
-            let provider = super::governed(table, self.config)?;
-            let reference = datafusion::common::TableReference::bare(name.as_str());
-            let _ = context.deregister_table(reference.clone());
-            context
-                .register_table(reference, provider)
-                .map_err(|error| session::execution_error(&error, &format!("the table `{to}`")))?;
-            quoted(&name)
-        };
+            register(context, &name, super::governed(table, self.config).await?)?;
+        }
+        let target = quoted(&name);
         let on: Vec<String> =
             columns.iter().zip(to_columns).map(|(c, t)| format!("t.{} = r.{}", quoted(c), quoted(t))).collect();
         let present: Vec<String> = columns.iter().map(|c| format!("t.{} IS NOT NULL", quoted(c))).collect();
@@ -312,6 +323,23 @@ impl Check<'_> {
             self.samples(self.collect(context, &sql, "samples").await.unwrap_or_default())
         };
         Ok(counted(clause, failing, self.batch.rows, &what, samples))
+    }
+
+    /// The output of this run that `domain.output` or `domain.output_vN` means; without a major, this one's own or the
+    /// newest.
+    fn sibling(&self, to: &str) -> Option<&Batch> {
+        let (domain, table) = to.split_once('.')?;
+        if self.spec.product.split('.').next() != Some(domain) {
+            return None;
+        }
+        let called = |name: &str, major: Option<u32>| {
+            let of_name = self.siblings.iter().filter(|b| b.output == name);
+            of_name.filter(|b| major.is_none_or(|m| b.major == m)).max_by_key(|b| b.major).copied()
+        };
+        if table == self.batch.output {
+            return Some(self.batch);
+        }
+        called(table, None).or_else(|| split_major(table).and_then(|(name, major)| called(name, Some(major))))
     }
 
     async fn collect(&self, context: &SessionContext, sql: &str, what: &str) -> Result<Vec<RecordBatch>> {

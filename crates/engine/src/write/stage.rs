@@ -122,23 +122,33 @@ struct Run {
 }
 
 impl Run {
+    /// All outputs are written before the first set clause is answered: they may refer to each other.
     async fn outputs(self) -> Result<RunReport> {
         let mut report = RunReport::default();
-        for at in 0..self.spec.outputs.len() {
+        let mut built = Vec::new();
+        for (at, output) in self.spec.outputs.iter().enumerate() {
             let before = self.config.clock.now();
             let reading = Reading::default();
-            let output = match self.output(at, &reading, true).await {
+            let done = match self.build(at, &reading, true).await {
                 // Hash joins do not spill; sort-merge joins do.
                 Err(error) if session::is_out_of_memory(&error) => {
                     self.log("warn", format!("{}; trying again with joins that spill", error.message));
-                    self.output(at, &Reading { meter: Arc::clone(&reading.meter), ..Reading::default() }, false).await?
+                    let again = Reading { meter: Arc::clone(&reading.meter), ..Reading::default() };
+                    self.build(at, &again, false).await?
                 }
                 done => done?,
             };
             report.rows_read += reading.meter.rows();
             report.bytes_read += reading.meter.bytes();
-            report.timings.push((output.name.clone(), self.millis_since(before)));
-            report.outputs.push(output);
+            report.timings.push((format!("{}: build", output.name), self.millis_since(before)));
+            built.push(done);
+        }
+        let passes: Vec<_> = built.iter_mut().map(|b| b.pass.take()).collect();
+        for ((output, built_output), pass) in self.spec.outputs.iter().zip(&built).zip(passes) {
+            let before = self.config.clock.now();
+            let Some(pass) = pass else { continue };
+            report.outputs.push(self.check(output, built_output, pass, &built).await?);
+            report.timings.push((format!("{}: check", output.name), self.millis_since(before)));
         }
         Ok(report)
     }
@@ -151,7 +161,7 @@ impl Run {
         self.observer.event(RunEvent::Log { level: level.to_owned(), line });
     }
 
-    async fn output(&self, at: usize, reading: &Reading, hash_joins: bool) -> Result<OutputReport> {
+    async fn build(&self, at: usize, reading: &Reading, hash_joins: bool) -> Result<Built> {
         let output = &self.spec.outputs[at];
         let context = session::session(&self.spec.limits, &self.config.scratch, hash_joins)?;
         let inputs = self.register_inputs(&context, output, reading).await?;
@@ -162,26 +172,31 @@ impl Run {
         self.name_unused(&inputs, &plan);
         let carried = origin::carry(&plan);
         let stored = stored_schema(&output.table);
-
         let log = TableLog::open(&output.location, self.config.durable)?;
         let base = self.base(&log, output).await?;
         let mut pass = Pass::new(&output.table, file_schema(&stored), places.clone(), carried.is_some(), reading);
-        let executed = carried.clone().unwrap_or_else(|| plan.clone());
+        let executed = carried.clone().unwrap_or(plan);
         let adds = self.write(&context, executed, output, &log, &mut pass, reading, at == 0).await?;
-
         self.progress(output, Phase::Checking, pass.rows, reading);
-        let rows = pass.rows;
+        let staged = self.actions(&log, output, base, &stored, &adds).await?;
         let batch = set::Batch {
+            output: output.name.to_string(),
+            major: output.major,
             files: adds.iter().map(|add| log.data_file(&add.path)).collect::<Result<_>>()?,
             schema: file_schema(&stored),
-            rows,
+            rows: pass.rows,
             again: carried,
             places,
         };
-        let clauses = set::answers(&self.config, &self.spec, output, &mut pass, &batch, reading).await?;
         let bytes = adds.iter().map(|add| u64::try_from(add.size).unwrap_or(0)).sum();
-        let staged = self.actions(&log, output, base, &stored, &adds).await?;
-        self.progress(output, Phase::Staged, rows, reading);
+        Ok(Built { pass: Some(pass), batch, staged, bytes, reading: reading.clone() })
+    }
+
+    async fn check(&self, output: &OutputSpec, built: &Built, mut pass: Pass, all: &[Built]) -> Result<OutputReport> {
+        let siblings: Vec<&set::Batch> = all.iter().map(|b| &b.batch).collect();
+        let clauses =
+            set::answers(&self.config, &self.spec, output, &mut pass, &built.batch, &siblings, &built.reading).await?;
+        self.progress(output, Phase::Staged, built.batch.rows, &built.reading);
         Ok(OutputReport {
             output: output.output.clone(),
             name: output.name.to_string(),
@@ -189,12 +204,12 @@ impl Run {
             contract_version: output.contract_version.clone(),
             contract_digest: output.contract_digest.clone(),
             location: output.location.clone(),
-            rows,
-            bytes,
+            rows: built.batch.rows,
+            bytes: built.bytes,
             clauses,
             profile: pass.profile(),
             lineage: Vec::new(),
-            staged: Some(serde_json::to_value(staged).map_err(|_| {
+            staged: Some(serde_json::to_value(&built.staged).map_err(|_| {
                 Error::internal("MW0632", format!("the commit of output `{}` cannot be written down", output.name))
             })?),
         })
@@ -221,7 +236,7 @@ impl Run {
                     inputs.sources.insert(name.clone(), Arc::clone(&opened));
                     origin::face(&opened)
                 }
-                InputSpec::Governed(table) => super::governed(table, &self.config)?,
+                InputSpec::Governed(table) => super::governed(table, &self.config).await?,
             };
             context
                 .register_table(TableReference::bare(name.as_str()), provider)
@@ -376,6 +391,16 @@ impl Run {
         let id = table_id(output.output.as_str(), output.major);
         Ok(replace(version, state.as_ref(), &id, stored, adds, author))
     }
+}
+
+/// An output that is written, before its set clauses are answered.
+struct Built {
+    /// Taken when they are.
+    pass: Option<Pass>,
+    batch: set::Batch,
+    staged: Staged,
+    bytes: u64,
+    reading: Reading,
 }
 
 /// Inputs of one output, opened.

@@ -627,3 +627,32 @@ async fn unknown_storage_and_a_full_time_budget() {
             .into();
     assert_eq!(mesh.stage(&spec).await.expect_err("slow").code, "MW0612");
 }
+
+#[tokio::test]
+async fn outputs_refer_to_themselves_and_to_each_other() {
+    let mesh = Mesh::new();
+    mesh.file("a.csv", "id,boss,name\n1,,Ada\n2,1,Ben\n3,9,Cid\n");
+    let people = || vec![typed("id", ColumnType::Int64), typed("boss", ColumnType::Int64)];
+    let to = |column: &str, to: &str| Rule::References {
+        columns: vec![column.into()],
+        to: to.into(),
+        to_columns: vec!["id".into()],
+    };
+    let rules = vec![to("boss", "marketing.leads"), to("id", "marketing.names_v1"), to("id", "other.table")];
+    let mut spec = mesh.spec("run-1", None, table(people(), rules), "SELECT id, boss FROM raw");
+    let mut names = spec.outputs[0].clone();
+    names.output = OutputId::new("01890a5d-ac96-774b-bcce-b302099a8058");
+    names.name = name("names");
+    names.location = TableLocation { path: "names/v1".into(), ..mesh.location() };
+    names.table = table(vec![typed("id", ColumnType::Int64), field("name")], vec![]);
+    names.sql = "SELECT id, name FROM raw WHERE id < 3".into();
+    spec.outputs.push(names);
+    let report = mesh.stage(&spec).await.expect("stages");
+    let answers = &report.outputs[0].clauses[2..];
+    assert_eq!(answers[0].message, "1 of 3 rows refer to rows that marketing.leads does not have");
+    assert_eq!(answers[0].samples[0].values[1], ("boss".to_owned(), Some("9".to_owned())));
+    assert_eq!(answers[1].message, "1 of 3 rows refer to rows that marketing.names_v1 does not have");
+    assert!(matches!(&answers[2].outcome, Outcome::Error { because } if because.contains("no publication")));
+    assert_eq!(mesh.data_files(), 0, "the other output passed, but they are published together or not at all");
+    assert!(report.outputs.iter().all(|o| o.staged.is_none()));
+}
