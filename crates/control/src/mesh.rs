@@ -1,5 +1,142 @@
 //! The declared mesh: planning, applying, and seeing where reality drifts from it (D26).
 
+mod drift;
 mod reader;
 
-pub use reader::MeshReader;
+use std::sync::Arc;
+
+use meshwork_core::audit::{Entry, Event};
+use meshwork_core::error::{Error, Result};
+use meshwork_core::id::Ids;
+use meshwork_core::mesh::Mesh;
+use meshwork_core::plan::{self, Circumstances, Plan};
+use meshwork_core::principal::Subject;
+use serde::{Deserialize, Serialize};
+
+pub use self::drift::{Drift, ForeignCommits};
+pub use self::reader::MeshReader;
+use crate::platform::Ports;
+use crate::port::audit::AuditSink;
+use crate::port::state::Applied;
+
+pub struct MeshService {
+    ports: Ports,
+    reader: Arc<MeshReader>,
+    audit: Arc<dyn AuditSink>,
+}
+
+/// A plan with the revision that it is based on: what `apply` takes as `base`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    pub base: u64,
+    #[serde(flatten)]
+    pub plan: Plan,
+}
+
+/// What an apply did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The revision that holds now; the same as before when nothing had changed.
+    pub revision: u64,
+    #[serde(flatten)]
+    pub plan: Plan,
+}
+
+impl MeshService {
+    pub fn new(ports: Ports, reader: Arc<MeshReader>, audit: Arc<dyn AuditSink>) -> Self {
+        Self { ports, reader, audit }
+    }
+
+    pub async fn applied(&self) -> Result<Arc<Applied>> {
+        self.reader.applied().await
+    }
+
+    /// What applying `declared` would change, and what stands against it.
+    pub async fn plan(&self, subject: &Subject, declared: &Mesh, prune: bool) -> Result<Planned> {
+        own_domains(subject, declared)?;
+        let applied = self.reader.applied().await?;
+        let plan = self.compare(&applied, declared, prune).await?;
+        Ok(Planned { base: applied.revision, plan })
+    }
+
+    /// Applies in one transaction, if the state is still at `base` (else MW0410) and nothing stands against it (else
+    /// MW0320 with every problem). Applying what is applied already does nothing, whatever `base` is: a client that did
+    /// not hear the answer may ask again.
+    pub async fn apply(
+        &self,
+        actor: &Subject,
+        subject: &Subject,
+        declared: &Mesh,
+        base: u64,
+        prune: bool,
+    ) -> Result<Outcome> {
+        own_domains(subject, declared)?;
+        let applied = self.reader.applied().await?;
+        let plan = self.compare(&applied, declared, prune).await?;
+        if plan.problems.is_empty() && plan.is_empty() {
+            return Ok(Outcome { revision: applied.revision, plan });
+        }
+        if applied.revision != base {
+            let message =
+                format!("the plan is based on revision {base}, but the mesh is at revision {}", applied.revision);
+            return Err(Error::conflict("MW0410", message).hint("plan again, look at what changed, then apply"));
+        }
+        if !plan.problems.is_empty() {
+            let message = format!("nothing was applied: the plan has {} problems", plan.problems.len());
+            return Err(Error::check("MW0320", message).with_diagnostics(plan.problems));
+        }
+        permitted(subject, &applied, declared, &plan)?;
+        let ids = Ids { clock: &*self.ports.clock, entropy: &*self.ports.entropy };
+        let mut next = plan::assign_ids(applied.mesh.as_ref(), declared, prune, ids);
+        next.id = Some(applied.mesh_id.clone());
+        let changes = serde_json::to_value(&plan.changes)
+            .map_err(|error| Error::internal("MW0409", format!("a plan cannot be written: {error}")))?;
+        let now = self.ports.clock.now();
+        let event = Event::Apply { revision: base + 1, changes: plan.changes.len() as u64 };
+        let entry = Entry::new(now, actor.principal.clone(), event).on_behalf_of(subject.principal.clone());
+        self.audit.record(entry).await?;
+        let revision = self.ports.mesh.apply(base, &next, &changes, &subject.principal, now).await?;
+        Ok(Outcome { revision, plan })
+    }
+
+    async fn compare(&self, applied: &Applied, declared: &Mesh, prune: bool) -> Result<Plan> {
+        let agreements = self.ports.agreements.agreements().await?;
+        let circumstances = Circumstances { prune, agreements: &agreements, now: self.ports.clock.now() };
+        Ok(plan::plan(applied.mesh.as_ref(), declared, circumstances))
+    }
+}
+
+/// Plans tell what is applied and who reads it, so they are for the owners of the domains in question. The answer is the
+/// same for a domain that does not exist.
+fn own_domains(subject: &Subject, declared: &Mesh) -> Result<()> {
+    match declared.domains.keys().find(|name| !subject.admin && !subject.domains.contains(*name)) {
+        None => Ok(()),
+        Some(name) => Err(not_yours(&format!("domain `{name}` is not yours to plan or apply"))),
+    }
+}
+
+/// What belongs to the mesh as a whole is an administrator's to change: its settings, its policies, which domains there
+/// are, who owns them and where they store (D26).
+fn permitted(subject: &Subject, applied: &Applied, declared: &Mesh, plan: &Plan) -> Result<()> {
+    if subject.admin {
+        return Ok(());
+    }
+    if plan.touches_mesh() {
+        return Err(not_yours("this changes the mesh's own settings, classifications or policies"));
+    }
+    for domain in declared.domains.values() {
+        let same = applied
+            .mesh
+            .as_ref()
+            .and_then(|mesh| mesh.domain(&domain.name))
+            .is_some_and(|old| (&old.owner, &old.storage) == (&domain.owner, &domain.storage));
+        if !same {
+            return Err(not_yours(&format!("this changes who owns domain `{}` or where it stores", domain.name)));
+        }
+    }
+    Ok(())
+}
+
+fn not_yours(message: &str) -> Error {
+    Error::forbidden("MW0322", message).hint("ask an administrator of the mesh to apply it")
+}

@@ -21,6 +21,7 @@ pub mod mask;
 pub mod mesh;
 pub mod name;
 pub mod permission;
+pub mod plan;
 pub mod policy;
 pub mod principal;
 pub mod product;

@@ -1,3 +1,5 @@
 //! The use cases over a real state: `store` implements the ports, the rest is the testkit's.
 
 mod credential;
+mod mesh;
+mod platform;

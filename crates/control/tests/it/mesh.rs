@@ -1,0 +1,129 @@
+use meshwork_control::audit::AuditQuery;
+use meshwork_control::port::state::{MeshState as _, RunLedger as _};
+use meshwork_core::audit::Kind;
+use meshwork_core::mesh::Mesh;
+use meshwork_core::principal::Subject;
+use meshwork_core::publication::TableLocation;
+use meshwork_testkit::{contract, domain, field, mesh, moment, name, output, product, publication, report, run};
+
+use crate::platform::platform;
+
+fn declared() -> Mesh {
+    let orders = product("orders", [output("orders", contract("orders", "1.0.0", [field("id")]))]);
+    mesh([domain("sales", [orders])])
+}
+
+fn admin() -> Subject {
+    Subject::owner(None)
+}
+
+/// In `sales_team`.
+fn seller(mesh: &Mesh) -> Subject {
+    Subject::user("ana", [name("sales_team")], false, Some(mesh))
+}
+
+#[tokio::test]
+async fn applying_twice_is_applying_once() {
+    let platform = platform().await;
+    let planned = platform.mesh.plan(&admin(), &declared(), false).await.expect("planned");
+    assert_eq!((planned.base, planned.plan.is_empty()), (0, false));
+    let first = platform.mesh.apply(&admin(), &admin(), &declared(), 0, false).await.expect("applied");
+    assert_eq!(first.revision, 1);
+    let epoch = platform.state.policy_epoch().await.expect("read");
+    // Also on the base it had before: whoever did not hear the answer asks again.
+    for base in [0, 1] {
+        let again = platform.mesh.apply(&admin(), &admin(), &declared(), base, false).await.expect("nothing to do");
+        assert_eq!((again.revision, again.plan.is_empty()), (1, true));
+    }
+    assert_eq!(platform.state.policy_epoch().await.expect("read"), epoch);
+    let applied = platform.mesh.applied().await.expect("read");
+    assert_eq!(applied.mesh.as_ref().and_then(|mesh| mesh.id.as_ref()), Some(&applied.mesh_id));
+}
+
+#[tokio::test]
+async fn a_plan_that_was_overtaken_is_refused() {
+    let platform = platform().await;
+    platform.mesh.apply(&admin(), &admin(), &declared(), 0, false).await.expect("applied");
+    let other = mesh([domain("sales", []), domain("hr", [])]);
+    let error = platform.mesh.apply(&admin(), &admin(), &other, 0, false).await.expect_err("overtaken");
+    assert_eq!((error.code.as_str(), error.kind), ("MW0410", meshwork_core::Kind::Conflict));
+}
+
+#[tokio::test]
+async fn problems_stop_the_whole_apply() {
+    let platform = platform().await;
+    platform.mesh.apply(&admin(), &admin(), &declared(), 0, false).await.expect("applied");
+    let mut bad = declared();
+    bad.domains.insert(name("hr"), domain("hr", []));
+    let sales = bad.domains.get_mut("sales").expect("there");
+    sales.products.get_mut("orders").expect("there").version = semver::Version::new(0, 9, 0);
+    let error = platform.mesh.apply(&admin(), &admin(), &bad, 1, false).await.expect_err("a problem");
+    assert_eq!((error.code.as_str(), error.diagnostics[0].code.as_str()), ("MW0320", "MW0304"));
+    let applied = platform.mesh.applied().await.expect("read");
+    assert_eq!(applied.revision, 1);
+    assert!(applied.mesh.as_ref().expect("applied").domain("hr").is_none(), "not even the good part");
+}
+
+#[tokio::test]
+async fn members_apply_their_domain_and_nothing_else() {
+    let platform = platform().await;
+    let both = mesh([declared().domains["sales"].clone(), domain("hr", [])]);
+    platform.mesh.apply(&admin(), &admin(), &both, 0, false).await.expect("applied");
+    let ana = seller(&both);
+    let refused = async |declared: &Mesh| {
+        let error = platform.mesh.apply(&ana, &ana, declared, 1, false).await.expect_err("refused");
+        assert_eq!(error.kind, meshwork_core::Kind::Forbidden, "{error}");
+        error.code
+    };
+    assert_eq!(refused(&both).await, "MW0322", "another domain");
+    assert_eq!(refused(&mesh([domain("nowhere", [])])).await, "MW0322", "one that is not there");
+    let mut moved = declared();
+    moved.domains.get_mut("sales").expect("there").storage = Some("elsewhere".to_owned());
+    assert_eq!(refused(&moved).await, "MW0322", "where it stores");
+    let mut renamed = declared();
+    renamed.storage = "other".to_owned();
+    assert_eq!(refused(&renamed).await, "MW0322", "the mesh itself");
+
+    let mut own = declared();
+    own.domains.get_mut("sales").expect("there").members.push("bob".to_owned());
+    let outcome = platform.mesh.apply(&ana, &ana, &own, 1, false).await.expect("her own domain");
+    assert_eq!(outcome.revision, 2);
+    let applied = platform.mesh.applied().await.expect("read");
+    assert!(applied.mesh.as_ref().expect("applied").domain("hr").is_some());
+}
+
+#[tokio::test]
+async fn every_apply_leaves_a_record() {
+    let platform = platform().await;
+    platform.mesh.apply(&admin(), &admin(), &declared(), 0, false).await.expect("applied");
+    let query = AuditQuery { kind: Some(Kind::Apply), ..AuditQuery::default() };
+    let found = platform.audit.query(&query).await.expect("read");
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].actor.as_deref(), Some("user:owner"));
+}
+
+#[tokio::test]
+async fn drift_shows_what_is_absent_and_commits_that_are_not_ours() {
+    let platform = platform().await;
+    platform.mesh.apply(&admin(), &admin(), &declared(), 0, false).await.expect("applied");
+    let applied = platform.mesh.applied().await.expect("read");
+    let (product, output) = applied.mesh.as_ref().and_then(|mesh| mesh.output("sales", "orders")).expect("there");
+    let (product, output) = (product.id.clone().expect("given"), output.id.clone().expect("given"));
+    let mut run = run("r1", product.as_str());
+    run.name = "sales.orders".to_owned();
+    let lease = platform.state.start_run(&run, "pid 1", moment(0), moment(30)).await.expect("started");
+    platform.state.store_verdict(&lease, &report("orders"), moment(1)).await.expect("stored");
+    let mut published = publication("p1", &run, 2, 0);
+    published.outputs[0].output = output.clone();
+    published.outputs[0].location = TableLocation::of("file:///storage/", &output, 1);
+    platform.storage.commits.lock().expect("free").push((published.outputs[0].location.clone(), vec![0, 1, 2]));
+
+    let none = platform.mesh.drift(&admin(), &declared()).await.expect("looked");
+    assert!(none.is_empty(), "a run may have committed what it has not published yet: {none:?}");
+    platform.state.publish(&lease, &published).await.expect("published");
+    let drift = platform.mesh.drift(&admin(), &mesh([domain("sales", [])])).await.expect("looked");
+    assert_eq!(drift.absent, ["sales.orders"]);
+    let [foreign] = drift.foreign.as_slice() else { panic!("{drift:?}") };
+    assert_eq!((foreign.table.as_str(), foreign.versions.as_slice()), ("sales.orders v1", [1, 2].as_slice()));
+    assert!(!drift.is_empty());
+}

@@ -1,0 +1,100 @@
+//! A state on disk, and a data plane that is never asked to plan or run.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use meshwork_control::audit::AuditService;
+use meshwork_control::mesh::{MeshReader, MeshService};
+use meshwork_control::platform::Ports;
+use meshwork_control::port::data::{
+    PlanRequest, PlannedQuery, QueryEngine, RunEngine, RunObserver, RunSpec, SqlCheck, SqlChecker,
+};
+use meshwork_core::contract::Table;
+use meshwork_core::error::{Diagnostic, Error, Place, Result};
+use meshwork_core::id::{Ids, RunId};
+use meshwork_core::publication::TableLocation;
+use meshwork_core::run::{OutputReport, RunReport};
+use meshwork_store::SqliteState;
+use meshwork_testkit::{SeededEntropy, TestClock};
+
+pub struct Platform {
+    pub state: SqliteState,
+    pub mesh: MeshService,
+    pub audit: AuditService,
+    pub storage: Arc<Storage>,
+    _dir: tempfile::TempDir,
+}
+
+pub async fn platform() -> Platform {
+    let dir = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(TestClock::new());
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let ids = Ids { clock: &*clock, entropy: &*entropy };
+    let state = SqliteState::open(&dir.path().join("state.db"), ids).await.expect("opened");
+    let shared = Arc::new(state.clone());
+    let storage = Arc::new(Storage::default());
+    let audit = AuditService::start(shared.clone(), entropy.clone());
+    let ports = Ports {
+        mesh: shared.clone(),
+        runs: shared.clone(),
+        publications: shared.clone(),
+        agreements: shared.clone(),
+        credentials: shared.clone(),
+        audit: shared.clone(),
+        query: storage.clone(),
+        run: storage.clone(),
+        sql: storage.clone(),
+        clock,
+        entropy,
+    };
+    let reader = Arc::new(MeshReader::new(shared));
+    let mesh = MeshService::new(ports, reader, Arc::new(audit.clone()));
+    Platform { state, mesh, audit, storage, _dir: dir }
+}
+
+/// Tables in storage with the versions that somebody has committed.
+#[derive(Default)]
+pub struct Storage {
+    pub commits: Mutex<Vec<(TableLocation, Vec<u64>)>>,
+}
+
+fn unasked() -> Error {
+    Error::internal("MW0409", "these tests do not plan or run")
+}
+
+#[async_trait]
+impl RunEngine for Storage {
+    async fn stage(&self, _: &RunSpec, _: Arc<dyn RunObserver>) -> Result<RunReport> {
+        Err(unasked())
+    }
+    async fn commit(&self, _: &RunId, _: &[OutputReport]) -> Result<Vec<u64>> {
+        Err(unasked())
+    }
+    async fn committed(&self, _: &RunId, _: &[OutputReport]) -> Result<Vec<Option<u64>>> {
+        Err(unasked())
+    }
+    async fn collect(&self, _: &TableLocation, _: &[u64]) -> Result<Vec<String>> {
+        Err(unasked())
+    }
+    async fn foreign_commits(&self, location: &TableLocation, known: &[u64]) -> Result<Vec<u64>> {
+        let commits = self.commits.lock().expect("free");
+        let there = commits.iter().filter(|(at, _)| at == location).flat_map(|(_, versions)| versions);
+        Ok(there.filter(|version| !known.contains(version)).copied().collect())
+    }
+}
+
+#[async_trait]
+impl QueryEngine for Storage {
+    async fn plan(&self, _: PlanRequest) -> Result<Arc<dyn PlannedQuery>> {
+        Err(unasked())
+    }
+}
+
+impl SqlChecker for Storage {
+    fn check_sql(&self, _: &SqlCheck) -> Vec<Diagnostic> {
+        Vec::new()
+    }
+    fn check_clause_sql(&self, _: &str, _: &Place, _: &Table) -> Vec<Diagnostic> {
+        Vec::new()
+    }
+}
