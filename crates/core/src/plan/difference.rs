@@ -157,7 +157,7 @@ fn of_output(old: &Output, new: &Output) -> Vec<Detail> {
 fn of_version(old: &OutputVersion, new: &OutputVersion) -> Vec<Detail> {
     let mut details: Vec<Detail> =
         moved("contract version", &old.contract.version, &new.contract.version).into_iter().collect();
-    details.extend(port::changes(old, new).into_iter().map(|change| change.detail));
+    details.extend(port::changes(old, new));
     if old.sql.text != new.sql.text {
         details.push(detail("the transformation is changed".to_owned()));
     }
