@@ -8,7 +8,8 @@ use std::sync::Arc;
 use meshwork_core::audit::{Entry, Event};
 use meshwork_core::error::{Error, Result};
 use meshwork_core::id::Ids;
-use meshwork_core::mesh::Mesh;
+use meshwork_core::mesh::{Domain, Mesh};
+use meshwork_core::permission::{ApiAction, Resource, may};
 use meshwork_core::plan::{self, Circumstances, Plan};
 use meshwork_core::principal::Subject;
 use serde::{Deserialize, Serialize};
@@ -106,37 +107,22 @@ impl MeshService {
     }
 }
 
-/// Plans tell what is applied and who reads it, so they are for the owners of the domains in question. The answer is the
-/// same for a domain that does not exist.
+/// Plans tell what is applied and who reads it, so they are for the owners of the domains in question, like applies. The
+/// answer is the same for a domain that does not exist.
 fn own_domains(subject: &Subject, declared: &Mesh) -> Result<()> {
-    match declared.domains.keys().find(|name| !subject.admin && !subject.domains.contains(*name)) {
-        None => Ok(()),
-        Some(name) => Err(not_yours(&format!("domain `{name}` is not yours to plan or apply"))),
-    }
+    let mut domains = declared.domains.keys();
+    domains.try_for_each(|domain| may(Some(subject), ApiAction::Apply, Resource::Domain { domain }))
 }
 
 /// What belongs to the mesh as a whole is an administrator's to change: its settings, its policies, which domains there
 /// are, who owns them and where they store (D26).
 fn permitted(subject: &Subject, applied: &Applied, declared: &Mesh, plan: &Plan) -> Result<()> {
-    if subject.admin {
-        return Ok(());
-    }
-    if plan.touches_mesh() {
-        return Err(not_yours("this changes the mesh's own settings, classifications or policies"));
-    }
-    for domain in declared.domains.values() {
-        let same = applied
-            .mesh
-            .as_ref()
-            .and_then(|mesh| mesh.domain(&domain.name))
-            .is_some_and(|old| (&old.owner, &old.storage) == (&domain.owner, &domain.storage));
-        if !same {
-            return Err(not_yours(&format!("this changes who owns domain `{}` or where it stores", domain.name)));
-        }
+    let settled = |domain: &Domain| {
+        let old = applied.mesh.as_ref().and_then(|mesh| mesh.domain(&domain.name));
+        old.is_some_and(|old| (&old.owner, &old.storage) == (&domain.owner, &domain.storage))
+    };
+    if plan.touches_mesh() || !declared.domains.values().all(settled) {
+        return may(Some(subject), ApiAction::Apply, Resource::Mesh);
     }
     Ok(())
-}
-
-fn not_yours(message: &str) -> Error {
-    Error::forbidden("MW0322", message).hint("ask an administrator of the mesh to apply it")
 }

@@ -253,7 +253,7 @@ fn an_absent_product_stays_until_it_is_pruned() {
 fn a_checkout_of_one_domain_keeps_the_policies_of_the_mesh_and_of_others() {
     let policy = |path: &str, domain: Option<&str>| PolicyFile {
         path: path.to_owned(),
-        text: "forbid(principal, action, resource);".to_owned(),
+        text: String::new(),
         domain: domain.map(name),
     };
     let mut all = mesh([domain("sales", []), domain("hr", [])]);
@@ -345,4 +345,22 @@ fn an_output_that_goes_is_a_major_version_of_its_product() {
         codes(&compared(&gone("1.0.0"), &two(vec![output("orders", orders("1.0.0")), extra()], "1.1.0"))),
         [""; 0]
     );
+}
+
+#[test]
+fn a_forbid_does_not_lose_its_object_by_a_rename() {
+    let mut old = one(sales(orders("1.0.0")));
+    old.policies = vec![PolicyFile {
+        path: "governance/access/orders.cedar".to_owned(),
+        text: r#"forbid (principal, action == Action::"Query", resource in Product::"sales.orders");"#.to_owned(),
+        domain: None,
+    }];
+    assert_eq!(codes(&plan(None, &old, NOBODY)), [""; 0]);
+    let mut renamed = sales(orders("1.0.0"));
+    renamed.name = name("bookings");
+    renamed.renamed_from = Some(name("orders"));
+    let mut new = one(renamed);
+    new.policies.clone_from(&old.policies);
+    let plan = compared(&old, &new);
+    assert_eq!(codes(&plan), ["MW0734"], "{}", plan.to_text());
 }

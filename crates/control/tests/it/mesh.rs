@@ -75,14 +75,14 @@ async fn members_apply_their_domain_and_nothing_else() {
         assert_eq!(error.kind, meshwork_core::Kind::Forbidden, "{error}");
         error.code
     };
-    assert_eq!(refused(&both).await, "MW0322", "another domain");
-    assert_eq!(refused(&mesh([domain("nowhere", [])])).await, "MW0322", "one that is not there");
+    assert_eq!(refused(&both).await, "MW0741", "another domain");
+    assert_eq!(refused(&mesh([domain("nowhere", [])])).await, "MW0741", "one that is not there");
     let mut moved = declared();
     moved.domains.get_mut("sales").expect("there").storage = Some("elsewhere".to_owned());
-    assert_eq!(refused(&moved).await, "MW0322", "where it stores");
+    assert_eq!(refused(&moved).await, "MW0741", "where it stores");
     let mut renamed = declared();
     renamed.storage = "other".to_owned();
-    assert_eq!(refused(&renamed).await, "MW0322", "the mesh itself");
+    assert_eq!(refused(&renamed).await, "MW0741", "the mesh itself");
 
     let mut own = declared();
     own.domains.get_mut("sales").expect("there").members.push("bob".to_owned());

@@ -65,15 +65,4 @@ pub const CODES: &[CodeInfo] = &[
         title: "The plan has problems",
         help: "Nothing was applied. Each problem is listed with its own code, place and hint: `meshwork plan` shows them too.",
     },
-    CodeInfo {
-        code: "MW0322",
-        title: "Not yours to plan or apply",
-        help: "A domain's members plan and apply that domain. The mesh's own settings, classifications and policies, new \
-               domains, and who owns a domain and where it stores, are an administrator's to apply.",
-    },
-    CodeInfo {
-        code: "MW0321",
-        title: "Nothing is applied yet",
-        help: "The control plane holds no mesh. Run `meshwork apply` in the mesh folder first.",
-    },
 ];

@@ -6,6 +6,7 @@ use crate::contract::compare::{Bump, check_bump, compare, required_bump};
 use crate::error::{Diagnostic, Place, Severity};
 use crate::mesh::{Domain, Mesh};
 use crate::name::Name;
+use crate::policy;
 use crate::product::{Input, Output, OutputVersion, Product, Status};
 
 use super::identity::predecessor;
@@ -22,6 +23,7 @@ pub(super) fn judge(
     renames(plan, applied, declared);
     inputs(plan, next);
     same_names(plan, next);
+    policies(plan, next);
     let Some(applied) = applied else { return };
     kept(plan, applied, declared, circumstances);
     for domain in next.domains.values() {
@@ -281,6 +283,16 @@ fn same_names(plan: &mut Plan, next: &Mesh) {
                     plan.problems.push(problem("MW0312", message, place_of(product)));
                 }
             }
+        }
+    }
+}
+
+/// Access policies load, and name what will be there: a `forbid` must not lose its object by a rename or a retirement.
+fn policies(plan: &mut Plan, next: &Mesh) {
+    for finding in policy::validate(&next.policies, next) {
+        match finding.severity {
+            Severity::Error => plan.problems.push(finding),
+            Severity::Warning | Severity::Info => plan.notes.push(finding.message),
         }
     }
 }
