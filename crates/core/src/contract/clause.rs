@@ -1,6 +1,8 @@
 //! Whether a clause can be what its author meant: it names columns that exist, on types where it means something, with
 //! values of that type. Values are brought into the one spelling that engines compare.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::Diagnostic;
 use crate::contract::Field;
 use crate::contract::native::{TEXT_FORMATS, has_order};
@@ -11,21 +13,29 @@ use crate::suggestion;
 use crate::types::{ColumnType, Literal, LogicalType};
 use crate::yaml::Span;
 
-/// The columns of one table.
+/// The columns of one table, by name: contracts may have thousands.
 #[derive(Debug)]
-pub struct Columns<'t>(&'t [Field]);
+pub struct Columns<'t> {
+    fields: &'t [Field],
+    by_name: HashMap<&'t str, &'t Field>,
+}
 
 impl<'t> Columns<'t> {
     pub fn new(fields: &'t [Field]) -> Self {
-        Self(fields)
+        let mut by_name = HashMap::new();
+        for field in fields {
+            by_name.entry(field.name.as_str()).or_insert(field);
+        }
+        Self { fields, by_name }
     }
 
     fn find(&self, name: &str) -> Option<&'t Field> {
-        self.0.iter().find(|field| field.name == name)
+        self.by_name.get(name).copied()
     }
 
+    /// As many as are worth comparing with a misspelt one.
     fn names(&self) -> Vec<&'t str> {
-        self.0.iter().map(|field| field.name.as_str()).collect()
+        self.fields.iter().take(200).map(|field| field.name.as_str()).collect()
     }
 }
 
@@ -47,8 +57,9 @@ pub fn check(findings: &Findings<'_>, columns: &Columns<'_>, clause: &mut Clause
                 );
             }
             typed(findings, field, values, at);
-            for (index, value) in values.iter().enumerate() {
-                if values[..index].iter().any(|other| other.same(value)) {
+            let mut seen = HashSet::new();
+            for value in values.iter() {
+                if !seen.insert((value.decimal(), value.decimal().is_none().then_some(value))) {
                     note(
                         "MW0216",
                         format!("`{}` stands twice in the enum of `{}`", shown(&value.to_string()), shown(&field.name)),
@@ -143,8 +154,9 @@ fn exist(findings: &Findings<'_>, columns: &Columns<'_>, rule: &Rule, at: Span) 
 }
 
 fn distinct(findings: &Findings<'_>, columns: &Columns<'_>, names: &[String], at: Span) {
-    for (index, name) in names.iter().enumerate() {
-        if names[..index].contains(name) {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
             findings.error("MW0218", at, format!("`{}` stands twice in one key", shown(name)));
         }
         if let Some(field) =

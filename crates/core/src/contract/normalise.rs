@@ -1,7 +1,7 @@
 //! From a draft to the contract that everything else works on: types, implied clauses, keys, references, SLAs. Notes
 //! what does not fit together on the way.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::contract::clause::{self, Columns};
 use crate::contract::draft::{Declared, Draft, FieldDraft, SlaDraft, TableDraft};
@@ -86,8 +86,15 @@ fn table(findings: &Findings<'_>, draft: &TableDraft<'_>, tables: &[TableDraft<'
     let columns = Columns::new(&fields);
     clauses.list.iter_mut().for_each(|(clause, at)| clause::check(findings, &columns, clause, *at));
     let clauses = clauses.finished();
+    let mut by_column: HashMap<&str, Vec<&Rule>> = HashMap::new();
+    for clause in clauses.iter().filter(|clause| clause.severity == Severity::Error) {
+        if let [column] = clause.rule.columns().as_slice() {
+            by_column.entry(column).or_default().push(&clause.rule);
+        }
+    }
     for (field, draft) in fields.iter_mut().zip(&draft.fields) {
-        examples(findings, draft, field, &clauses);
+        let rules = by_column.get(field.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        examples(findings, draft, field, rules);
     }
     Table {
         name: draft.name.clone(),
@@ -141,9 +148,11 @@ fn names(findings: &Findings<'_>, fields: &[FieldDraft<'_>]) {
             findings.error("MW0204", from.span, "the column is renamed from its own name");
         }
     }
+    let standing: HashSet<&str> = fields.iter().map(|field| field.name.value.as_str()).collect();
     for field in fields {
         if let Some(from) = &field.renamed_from
-            && fields.iter().any(|other| other.name.value == from.value && other.name.value != field.name.value)
+            && from.value != field.name.value
+            && standing.contains(from.value.as_str())
         {
             let message =
                 format!("`{}` is renamed from `{}`, which still stands", shown(&field.name.value), shown(&from.value));
@@ -202,17 +211,16 @@ impl Clauses<'_> {
 
     /// With ids made unique: the second `x` is `x#2`.
     fn finished(self) -> Vec<Clause> {
-        let mut seen: HashSet<String> = HashSet::new();
-        let mut clauses = Vec::new();
-        for (mut clause, _) in self.list {
-            let (stem, mut n) = (clause.id.clone(), 1);
-            while !seen.insert(clause.id.clone()) {
-                n += 1;
-                clause.id = format!("{stem}#{n}");
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let number = |(mut clause, _): (Clause, Span)| {
+            let count = seen.entry(clause.id.clone()).or_default();
+            *count += 1;
+            if *count > 1 {
+                clause.id = format!("{}#{count}", clause.id);
             }
-            clauses.push(clause);
-        }
-        clauses
+            clause
+        };
+        self.list.into_iter().map(number).collect()
     }
 }
 
@@ -408,7 +416,7 @@ fn classifications(findings: &Findings<'_>, written: &[Spanned<String>]) -> Vec<
 }
 
 /// Examples must satisfy what the contract says of their column: else one of the two is wrong.
-fn examples(findings: &Findings<'_>, draft: &FieldDraft<'_>, field: &mut Field, clauses: &[Clause]) {
+fn examples(findings: &Findings<'_>, draft: &FieldDraft<'_>, field: &mut Field, rules: &[&Rule]) {
     let expected = Expected { logical: field.logical_type, native: &field.native, format: field.format.as_deref() };
     let mut examples = Vec::new();
     for node in &draft.examples {
@@ -422,11 +430,7 @@ fn examples(findings: &Findings<'_>, draft: &FieldDraft<'_>, field: &mut Field, 
                 findings.error("MW0214", node.span, message);
             }
             Ok(value) => {
-                let own = clauses.iter().filter(|clause| clause.rule.columns() == [field.name.as_str()]);
-                if let Some(broken) = own
-                    .filter(|clause| clause.severity == Severity::Error)
-                    .find_map(|clause| clause::breaks(&clause.rule, &value))
-                {
+                if let Some(broken) = rules.iter().find_map(|rule| clause::breaks(rule, &value)) {
                     let message =
                         format!("the example of `{}` is against the contract itself: {broken}", shown(&field.name));
                     findings.error("MW0214", node.span, message);

@@ -12,18 +12,16 @@ use crate::types::Literal;
 pub fn compare(path: &str, old: &Table, new: &Table, renames: &HashMap<&str, &str>, changes: &mut Changes) {
     let before: Vec<Clause> = old.clauses.iter().map(|clause| renamed(clause, renames)).collect();
     let column_gone = |clause: &Clause| clause.rule.columns().iter().any(|name| new.field(name).is_none());
-    let column_new = |clause: &Clause| {
-        let old_name = |name: &str| {
-            renames.iter().find(|(_, to)| **to == name).map_or(name.to_owned(), |(from, _)| (*from).to_owned())
-        };
-        clause.rule.columns().iter().any(|name| old.field(&old_name(name)).is_none())
+    let old_name = |name: &'_ str| {
+        renames.iter().find(|(_, to)| **to == name).map_or(name.to_owned(), |(from, _)| (*from).to_owned())
     };
+    let column_new = |clause: &Clause| clause.rule.columns().iter().any(|name| old.field(&old_name(name)).is_none());
     let gates = |clause: &&Clause| clause.severity == Severity::Error && !matches!(clause.rule, Rule::Type { .. });
     let kept = |clause: &Clause, by: &[Clause]| by.iter().filter(gates).any(|other| implies(other, clause));
     // Changes of a column that went or came are told by that.
     for clause in before.iter().filter(gates).filter(|clause| !column_gone(clause) && !kept(clause, &new.clauses)) {
         let at = clause_path(path, clause);
-        let column = clause.rule.columns().first().map(|name| (*name).to_owned());
+        let column = clause.rule.columns().first().map(|name| old_name(name));
         let successor = new.clauses.iter().filter(gates).find(|other| same_kind(&clause.rule, &other.rule));
         let what = match successor {
             Some(other) => format!("guaranteed {}, now only {}", words(&clause.rule), words(&other.rule)),
