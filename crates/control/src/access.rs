@@ -14,7 +14,7 @@ use meshwork_core::error::{Error, Result};
 use meshwork_core::filter::{Comparison, Predicate, RowFilter};
 use meshwork_core::id::{AgreementId, Ids, OutputId};
 use meshwork_core::mesh::Mesh;
-use meshwork_core::name::Name;
+use meshwork_core::name::{Name, split_major};
 use meshwork_core::permission::{self, ApiAction, Resource, may};
 use meshwork_core::policy::unknown_table;
 use meshwork_core::principal::{Grantee, Subject};
@@ -136,7 +136,7 @@ impl AccessService {
             .hint("leave the expiry away, or give a later one"));
         }
         let newest = found.output.newest().map_or(0, |(major, _)| major);
-        let major = request.major.unwrap_or(newest);
+        let major = request.major.or(found.major).unwrap_or(newest);
         let Some(version) = found.output.versions.get(&major) else {
             let served: Vec<String> = found.output.versions.keys().map(u32::to_string).collect();
             return Err(Error::usage("MW0721", format!("{table} has no version {major}"))
@@ -206,6 +206,8 @@ struct Found<'a> {
     domain: &'a Name,
     output: &'a Output,
     id: OutputId,
+    /// Of `domain.output_vN`.
+    major: Option<u32>,
 }
 
 /// The output that an owner names. Names that the caller may not know of are unknown to it.
@@ -222,12 +224,14 @@ fn find<'a>(epoch: &'a Epoch, subject: &Subject, table: &str) -> Result<Found<'a
     };
     let mesh = epoch.mesh.as_ref().ok_or_else(unknown)?;
     let home = mesh.domain(domain).ok_or_else(unknown)?;
-    let (product, output): (&Product, &Output) = mesh.output(domain, output).ok_or_else(unknown)?;
+    let versioned = || split_major(output).and_then(|(stem, major)| Some((mesh.output(domain, stem)?, Some(major))));
+    let found = mesh.output(domain, output).map(|found| (found, None)).or_else(versioned);
+    let ((product, output), major): ((&Product, &Output), _) = found.ok_or_else(unknown)?;
     if product.status == Status::Retired || !epoch.discovers(subject, &home.name, product) {
         return Err(unknown());
     }
     let id = output.id.clone().ok_or_else(unknown)?;
-    Ok(Found { mesh, domain: &home.name, output, id })
+    Ok(Found { mesh, domain: &home.name, output, id, major })
 }
 
 /// Agreements outlive renames: the id of the output says whose they are.

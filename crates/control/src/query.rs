@@ -158,6 +158,8 @@ pub struct Answer {
     pub purpose: Option<String>,
     /// Over the decisions on all tables; with the tables' versions, what an ETag covers.
     pub digest: String,
+    /// To be shown with the answer: deprecated tables, versions with a sunset.
+    pub warnings: Vec<String>,
 }
 
 impl QueryService {
@@ -214,6 +216,13 @@ impl QueryService {
             stream: watch.over(stream),
             tables: plan.query.tables().to_vec(),
             purpose: purposes.first().cloned(),
+            warnings: plan
+                .tables
+                .iter()
+                .flat_map(|t| t.decision.warnings.clone())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
             digest: plan.digest,
         })
     }

@@ -59,6 +59,8 @@ async fn owners_and_administrators_grant() {
     let platform = Platform::new();
     let granted = platform.grant("olga", to_ana()).await.unwrap();
     assert_eq!((granted.output, granted.major, granted.table.as_str()), (OutputId::new("orders"), 1, "sales.orders"));
+    let versioned = GrantRequest { table: "sales.orders_v1".to_owned(), ..to_ana() };
+    assert_eq!(platform.grant("olga", versioned).await.unwrap().table, "sales.orders");
     assert!(platform.grant("adam", GrantRequest { purpose: "audit".to_owned(), ..to_ana() }).await.is_ok());
     for other in ["ana", "fred"] {
         assert_eq!(platform.grant(other, to_ana()).await.unwrap_err().code, "MW0741");

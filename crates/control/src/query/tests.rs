@@ -366,7 +366,7 @@ async fn products_read_under_their_own_agreements() {
     };
     let refused = read("finance", "costs").await.unwrap_err();
     assert_eq!(refused.code, "MW0702");
-    assert!(refused.hints[0].contains("meshwork access grant sales.orders --to product:finance.costs"), "{refused:?}");
+    assert!(refused.hints[0].contains("meshwork access grant product:finance.costs sales.orders"), "{refused:?}");
 
     let grantee = Grantee::Product { domain: name("finance"), product: name("costs") };
     platform.state.put_agreement(agreement("a1", grantee, "orders"));

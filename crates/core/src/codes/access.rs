@@ -16,7 +16,7 @@ pub const CODES: &[CodeInfo] = &[
         title: "There is no agreement to read this table",
         help: "You may know that the table exists, but reading it takes an agreement between its owner and you, your \
                team or your product. The hint holds the command that the owner has to run, for example\n\n    \
-               meshwork access grant sales.orders --to user:ana --purpose churn-analysis\n\n\
+               meshwork access grant user:ana sales.orders --purpose churn-analysis\n\n\
                A grant takes effect at once; nothing needs to be restarted.",
     },
     CodeInfo {

@@ -51,6 +51,9 @@ pub struct Decision {
     pub refusal: Option<Error>,
     /// Policies and agreements that made the difference.
     pub because: Vec<String>,
+    /// What the reader should know although it may read: the product is deprecated, the version has a sunset.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// In table order, also those that are withheld.
     pub columns: Vec<ColumnDecision>,
     pub rows: RowFilter,
@@ -104,6 +107,7 @@ impl Decision {
             allowed: false,
             refusal: Some(error),
             because,
+            warnings: Vec::new(),
             columns: Vec::new(),
             rows: RowFilter::default(),
             purpose: None,
@@ -214,6 +218,7 @@ fn access(request: &Request<'_>, about: &About<'_>, table: &str) -> Result<Decis
         allowed: true,
         refusal: None,
         because,
+        warnings: warnings(request, table, major, version),
         columns,
         rows,
         purpose: agreement.map(|a| a.purpose.clone()),
@@ -224,6 +229,17 @@ fn access(request: &Request<'_>, about: &About<'_>, table: &str) -> Result<Decis
     };
     decision.digest = decision.obligations();
     Ok(decision)
+}
+
+fn warnings(request: &Request<'_>, table: &str, major: u32, version: &OutputVersion) -> Vec<String> {
+    let deprecated = request.product.status == Status::Deprecated;
+    let mut warnings: Vec<String> =
+        deprecated.then(|| format!("{table} is deprecated: it may be retired")).into_iter().collect();
+    let newest = request.output.newest().map_or(major, |(newest, _)| newest);
+    if let Some(sunset) = version.sunset.filter(|_| major < newest) {
+        warnings.push(format!("version {major} of {table} is served until {sunset}: move to {table}_v{newest}"));
+    }
+    warnings
 }
 
 /// Why a discoverable table cannot be read, with what to do about it.
@@ -251,7 +267,7 @@ fn grant_command(table: &str, who: &Principal, purpose: Option<&str>) -> String 
     } else {
         format!("'{purpose}'")
     };
-    format!("meshwork access grant {table} --to {who} --purpose {quoted}")
+    format!("meshwork access grant {who} {table} --purpose {quoted}")
 }
 
 fn columns(

@@ -294,13 +294,16 @@ fn status_decides_who_knows_and_who_reads() {
 }
 
 #[test]
+fn a_deprecated_product_warns_on_each_use() {
+    let decision = World::new().status(Status::Deprecated).with(to_ana()).decide(&ana());
+    assert_eq!(decision.warnings, ["sales.orders is deprecated: it may be retired"]);
+}
+
+#[test]
 fn a_refusal_names_the_command_that_would_grant() {
     let refusal = World::new().decide(&ana()).refusal.unwrap();
     assert_eq!(refusal.message, "user:ana may not query sales.orders: there is no agreement");
-    assert_eq!(
-        refusal.hints,
-        ["ask its owner to run: meshwork access grant sales.orders --to user:ana --purpose PURPOSE"]
-    );
+    assert_eq!(refusal.hints, ["ask its owner to run: meshwork access grant user:ana sales.orders --purpose PURPOSE"]);
 }
 
 #[test]
@@ -386,7 +389,9 @@ fn majors() {
     world.published.remove(&2);
     assert_eq!(world.decide(&olga(&world)).major, 1, "the newest that is published");
     world.output().versions.get_mut(&1).unwrap().sunset = Some(at(0).date_naive());
-    assert_eq!(world.decide(&ana()).valid_until, Some(at(86_400)), "the sunset is still served");
+    let before = world.decide(&ana());
+    assert_eq!(before.valid_until, Some(at(86_400)), "the sunset is still served");
+    assert_eq!(before.warnings, ["version 1 of sales.orders is served until 2026-01-01: move to sales.orders_v2"]);
     world.now = at(86_400);
     let after = world.decide(&ana());
     assert_eq!(code(&after), "MW0708");
