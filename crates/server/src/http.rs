@@ -18,7 +18,7 @@ pub mod table;
 
 pub use auth::Session;
 pub use metrics::Metrics;
-pub use router::{declared_routes, router};
+pub use router::{describe, router};
 pub use state::AppState;
 
 /// For everything that shows data: never kept by a shared cache, and not by the client either (D14).

@@ -15,6 +15,7 @@ use meshwork_core::principal::{Principal, Subject};
 use meshwork_core::{Error, Result};
 
 use super::problem::Failure;
+use super::request::RequestId;
 use super::state::AppState;
 
 pub const AS: &str = "meshwork-as";
@@ -44,6 +45,7 @@ pub struct Caller {
     pub session: Session,
     action: ApiAction,
     asked: Arc<AtomicBool>,
+    request: Option<String>,
 }
 
 impl Caller {
@@ -60,6 +62,28 @@ impl Caller {
     /// The same for another action: to fill a list with what may be read, or to leave out what may not.
     pub fn could(&self, action: ApiAction, resource: Resource<'_>) -> bool {
         permission::may(Some(&self.session.subject), action, resource).is_ok()
+    }
+
+    /// For what is confined to the caller's own things by itself: there is nothing to ask about.
+    pub fn asks_of_its_own(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    pub fn request_id(&self) -> Option<String> {
+        self.request.clone()
+    }
+
+    /// The purpose that a request states, which must not contradict the header's or the token's.
+    pub fn purpose(&self, stated: Option<String>) -> Result<Option<String>> {
+        match (stated, &self.session.purpose) {
+            (None, settled) => Ok(settled.clone()),
+            (Some(stated), None) => Ok(Some(stated)),
+            (Some(stated), Some(settled)) if stated == *settled => Ok(Some(stated)),
+            (Some(_), Some(settled)) => {
+                let message = format!("the purpose of this session is `{}`", settled.escape_debug());
+                Err(Error::forbidden("MW0943", message).hint("state the purpose once, and the one that the token is for"))
+            }
+        }
     }
 
     pub(super) fn has_asked(&self) -> bool {
@@ -109,7 +133,8 @@ pub(super) async fn identify(
         }
         session.purpose = Some(purpose.to_owned());
     }
-    Ok(Caller { session, action, asked: Arc::default() })
+    let request = extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
+    Ok(Caller { session, action, asked: Arc::default(), request })
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>> {

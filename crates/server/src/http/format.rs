@@ -22,6 +22,8 @@ use futures::{Stream, StreamExt, stream};
 use meshwork_control::port::data::BatchStream;
 use meshwork_core::{Error, Result};
 
+pub use plain::type_name;
+
 use super::metrics::Metrics;
 use super::problem::{Failure, Problem};
 

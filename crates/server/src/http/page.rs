@@ -77,15 +77,15 @@ pub fn of_sorted<T>(items: impl IntoIterator<Item = T>, asked: &Asked, uri: &Uri
 pub fn of_fetched<T>(mut items: Vec<T>, limit: u32, uri: &Uri, key: impl Fn(&T) -> String) -> Page<T> {
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
-    let next = items.last().filter(|_| more).map(|last| next_link(uri, &key(last)));
+    let next = items.last().filter(|_| more).map(|last| next_link(uri, &key(last), &[]));
     Page { items, next }
 }
 
-/// The same request with another cursor.
-pub fn next_link(uri: &Uri, key: &str) -> String {
+/// The same request with another cursor, and without the parameters that the cursor stands for.
+pub fn next_link(uri: &Uri, key: &str, replaced: &[&str]) -> String {
     let kept = uri.query().unwrap_or("").split('&').filter(|pair| {
         let name = pair.split('=').next().unwrap_or("");
-        !name.is_empty() && name != "cursor"
+        !name.is_empty() && name != "cursor" && !replaced.contains(&name)
     });
     let query: Vec<&str> = kept.collect();
     let cursor = encode(key, uri.path());

@@ -14,6 +14,7 @@ use utoipa::openapi::{OpenApi, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::auth;
+use super::etag;
 use super::params;
 use super::problem::Failure;
 use super::state::AppState;
@@ -21,12 +22,20 @@ use super::state::AppState;
 /// What a route asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing: it tells nothing about the mesh.
-    Public,
+    /// Nothing: it tells nothing about the mesh. The action is one that needs no credential.
+    Public(ApiAction),
     /// A credential, unless the peer is this machine.
-    Operator,
+    Operator(ApiAction),
     /// A credential, and that the handler asks for this action on the resource it acts on.
     Needs(ApiAction),
+}
+
+impl Access {
+    pub fn action(self) -> ApiAction {
+        match self {
+            Self::Public(action) | Self::Operator(action) | Self::Needs(action) => action,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +97,12 @@ impl Routes {
         let moved = other.declared.into_iter().map(|d| Declared { path: format!("{prefix}{}", d.path), ..d });
         self.declared.extend(moved);
         Self { router: self.router.nest(prefix, other.router), declared: self.declared }
+    }
+
+    /// These answer small JSON documents: each gets an entity tag over its bytes.
+    #[must_use]
+    pub fn tagged(self) -> Self {
+        Self { router: self.router.layer(axum::middleware::from_fn(etag::tag_metadata)), ..self }
     }
 
     pub fn finish(self) -> (axum::Router<AppState>, OpenApi, Table) {
@@ -170,10 +185,9 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
         return Failure::from(error).into_response();
     }
     let action = match declared.access {
-        Access::Public => return next.run(request).await,
-        Access::Operator if auth::is_local(&request) => return next.run(request).await,
-        Access::Operator => ApiAction::ReadMetrics,
-        Access::Needs(action) => action,
+        Access::Public(_) => return next.run(request).await,
+        Access::Operator(_) if auth::is_local(&request) => return next.run(request).await,
+        Access::Operator(action) | Access::Needs(action) => action,
     };
     let caller = match auth::identify(&guard.app, request.headers(), request.extensions(), action).await {
         Ok(caller) => caller,

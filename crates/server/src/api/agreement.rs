@@ -1,0 +1,223 @@
+//! Agreements: who may read what, for which purpose, until when. Granting is the approval; it holds at once.
+
+use axum::Json;
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use meshwork_control::access::GrantRequest;
+use meshwork_core::agreement::Agreement;
+use meshwork_core::effect::Timestamp;
+use meshwork_core::filter::{Predicate, RowFilter};
+use meshwork_core::id::AgreementId;
+use meshwork_core::name::Name;
+use meshwork_core::permission::{ApiAction, Resource};
+use meshwork_core::principal::Grantee;
+use meshwork_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+
+use super::visible::Visible;
+use crate::http::AppState;
+use crate::http::auth::Caller;
+use crate::http::body::JsonBody;
+use crate::http::page::{self, Page, PageParams};
+use crate::http::params::Params;
+use crate::http::problem::Answer;
+use crate::http::table::Routes;
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .needs(ApiAction::ListAgreements, routes!(list))
+        .needs(ApiAction::Grant, routes!(grant))
+        .needs(ApiAction::ReadAgreement, routes!(read))
+        .needs(ApiAction::Revoke, routes!(revoke))
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AgreementInfo {
+    pub id: String,
+    /// `user:ana`, `team:marketing_team` or `product:analytics.customer_360`.
+    #[schema(example = "team:finance_team")]
+    pub grantee: String,
+    #[schema(example = "marketing.leads")]
+    pub table: String,
+    /// The contract major that it pins.
+    pub major: u32,
+    #[schema(example = "marketing-analytics")]
+    pub purpose: String,
+    /// Absent: every column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// Classifications that are read in the clear.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clear: Vec<String>,
+    /// Only rows for which all of these hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub rows: Vec<Predicate>,
+    pub granted_by: String,
+    pub granted_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Neither revoked nor expired.
+    pub live: bool,
+}
+
+fn info(agreement: Agreement, now: Timestamp) -> AgreementInfo {
+    AgreementInfo {
+        live: agreement.is_live(now),
+        id: agreement.id.to_string(),
+        grantee: agreement.grantee.to_string(),
+        table: agreement.table,
+        major: agreement.major,
+        purpose: agreement.purpose,
+        columns: agreement.columns,
+        clear: agreement.clear.iter().map(ToString::to_string).collect(),
+        rows: agreement.rows.0,
+        granted_by: agreement.granted_by.to_string(),
+        granted_at: agreement.granted_at,
+        expires_at: agreement.expires_at,
+        revoked_at: agreement.revoked_at,
+        reason: agreement.reason,
+    }
+}
+
+/// An agreement to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "grantee": "team:finance_team", "table": "marketing.leads", "purpose": "marketing-analytics", "expires_at": "2027-01-01T00:00:00Z" }))]
+pub struct Grant {
+    /// `user:ana`, `team:marketing_team` or `product:analytics.customer_360`; a bare word is a user.
+    pub grantee: String,
+    /// `domain.output`, or `domain.output_v1` for a major that is not the newest.
+    pub table: String,
+    pub purpose: String,
+    /// Absent: every column.
+    #[serde(default)]
+    pub columns: Option<Vec<String>>,
+    /// Classifications to read in the clear.
+    #[serde(default)]
+    pub clear: Vec<String>,
+    /// Only rows for which all of these hold, such as `{"column": "region", "op": "eq", "values": ["EU"]}`.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub rows: Vec<Predicate>,
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListParams {
+    /// Only those of this table.
+    #[param(example = "marketing.leads")]
+    table: Option<String>,
+    /// Only those that are neither revoked nor expired.
+    #[serde(default)]
+    live: bool,
+    /// How many at most, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// From the `next` link of the page before.
+    cursor: Option<String>,
+}
+
+/// Agreements that you gave, got, or administer.
+#[utoipa::path(get, path = "/agreements", tag = "access", params(ListParams),
+    responses((status = 200, body = Page<AgreementInfo>)))]
+async fn list(
+    State(app): State<AppState>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
+    Params(asked): Params<ListParams>,
+) -> Answer<Page<AgreementInfo>> {
+    caller.may(Resource::Mesh)?;
+    let page = PageParams { limit: asked.limit, cursor: asked.cursor }.read(&uri)?;
+    let now = app.clock.now();
+    let agreements = app.access.list().await?;
+    let mut shown: Vec<AgreementInfo> = agreements
+        .into_iter()
+        .filter(|agreement| asked.table.as_ref().is_none_or(|table| agreement.table == *table))
+        .filter(|agreement| !asked.live || agreement.is_live(now))
+        .filter(|agreement| readable(&caller, agreement))
+        .map(|agreement| info(agreement, now))
+        .collect();
+    shown.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(page::of_sorted(shown, &page, &uri, |agreement| agreement.id.clone()))
+}
+
+fn domain_of(agreement: &Agreement) -> Option<Name> {
+    Name::new(agreement.table.split('.').next().unwrap_or("")).ok()
+}
+
+fn readable(caller: &Caller, agreement: &Agreement) -> bool {
+    domain_of(agreement).is_some_and(|domain| {
+        let resource = Resource::Agreement { domain: &domain, grantee: &agreement.grantee, called: "agreement" };
+        caller.could(ApiAction::ReadAgreement, resource)
+    })
+}
+
+/// The agreement, if the caller may do to it what the route does.
+async fn find(app: &AppState, caller: &Caller, visible: &Visible<'_>, id: &str) -> Result<Agreement> {
+    let called = format!("agreement `{}`", id.escape_debug());
+    let found = app.access.agreement(&AgreementId::new(id)).await?;
+    let Some((agreement, domain)) = found.and_then(|a| domain_of(&a).map(|domain| (a, domain))) else {
+        return visible.unknown(&called);
+    };
+    caller.may(Resource::Agreement { domain: &domain, grantee: &agreement.grantee, called: &called })?;
+    Ok(agreement)
+}
+
+/// One agreement.
+#[utoipa::path(get, path = "/agreements/{id}", tag = "access", params(("id" = String, Path, description = "Its id")),
+    responses((status = 200, body = AgreementInfo)))]
+async fn read(State(app): State<AppState>, caller: Caller, Path(id): Path<String>) -> Answer<Json<AgreementInfo>> {
+    let visible = Visible::to(&caller, &app).await?;
+    Ok(Json(info(find(&app, &caller, &visible, &id).await?, app.clock.now())))
+}
+
+/// Grants access to an output of a domain that you own. It holds on every port within a second.
+#[utoipa::path(post, path = "/agreements", tag = "access", request_body = Grant,
+    responses((status = 201, body = AgreementInfo)))]
+async fn grant(State(app): State<AppState>, caller: Caller, JsonBody(asked): JsonBody<Grant>) -> Answer<Response> {
+    let visible = Visible::to(&caller, &app).await?;
+    let Some((domain, table)) = asked.table.split_once('.') else {
+        return Err(Error::usage("MW0944", format!("`{}` is not a table", asked.table.escape_debug()))
+            .hint("write it as `domain.output`")
+            .into());
+    };
+    visible.table(domain, table)?;
+    let request = GrantRequest {
+        grantee: Grantee::parse(&asked.grantee)?,
+        table: asked.table,
+        purpose: asked.purpose,
+        columns: asked.columns,
+        clear: asked.clear.into_iter().map(classification).collect::<Result<_>>()?,
+        rows: RowFilter(asked.rows),
+        expires_at: asked.expires_at,
+        reason: asked.reason,
+    };
+    let agreement = app.access.grant(caller.subject(), request).await?;
+    Ok((StatusCode::CREATED, Json(info(agreement, app.clock.now()))).into_response())
+}
+
+fn classification(text: String) -> Result<Name> {
+    Name::new(text).map_err(|problem| Error::usage("MW0944", format!("a classification: {problem}")))
+}
+
+/// Revokes an agreement. What reads under it stops within a second, on every port.
+#[utoipa::path(delete, path = "/agreements/{id}", tag = "access", params(("id" = String, Path, description = "Its id")),
+    responses((status = 200, body = AgreementInfo)))]
+async fn revoke(State(app): State<AppState>, caller: Caller, Path(id): Path<String>) -> Answer<Json<AgreementInfo>> {
+    let visible = Visible::to(&caller, &app).await?;
+    let agreement = find(&app, &caller, &visible, &id).await?;
+    let revoked = app.access.revoke(caller.subject(), &agreement.id).await?;
+    Ok(Json(info(revoked, app.clock.now())))
+}

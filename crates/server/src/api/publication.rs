@@ -1,0 +1,136 @@
+//! Publications: what was made visible, when, and under which contract.
+
+use axum::Json;
+use axum::extract::{OriginalUri, Path, State};
+use meshwork_core::effect::Timestamp;
+use meshwork_core::id::PublicationId;
+use meshwork_core::permission::{ApiAction, Resource};
+use meshwork_core::publication::Publication;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+
+use super::visible::Visible;
+use crate::http::AppState;
+use crate::http::auth::Caller;
+use crate::http::page::{self, Page, PageParams};
+use crate::http::params::Params;
+use crate::http::problem::Answer;
+use crate::http::table::Routes;
+
+pub fn routes() -> Routes {
+    Routes::new().needs(ApiAction::ListPublications, routes!(list)).needs(ApiAction::ReadPublication, routes!(read))
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PublicationInfo {
+    pub id: String,
+    #[schema(example = "marketing.leads")]
+    pub product: String,
+    pub run: String,
+    /// All outputs became visible together at this moment; `as_of` it reads exactly this.
+    pub at: Timestamp,
+    pub outputs: Vec<PublishedOutputInfo>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PublishedOutputInfo {
+    #[schema(example = "marketing.leads")]
+    pub table: String,
+    pub major: u32,
+    pub contract_version: String,
+    pub contract_digest: String,
+    pub delta_version: u64,
+    /// Counts are data: absent unless you may read the table, and every row of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+async fn info(publication: &Publication, visible: &Visible<'_>, app: &AppState, caller: &Caller) -> PublicationInfo {
+    let product = visible.listed(&publication.product);
+    let mut outputs = Vec::new();
+    for part in &publication.outputs {
+        let Some((domain, of, output)) = visible.output_by_id(&part.output) else { continue };
+        if !visible.discovers_output(domain, of, output) {
+            continue;
+        }
+        let counted = visible.sees_every_row(app, caller, domain, of, output, part.major).await;
+        outputs.push(PublishedOutputInfo {
+            table: format!("{}.{}", domain.name, output.name),
+            major: part.major,
+            contract_version: part.contract_version.to_string(),
+            contract_digest: part.contract_digest.clone(),
+            delta_version: part.delta_version,
+            rows: counted.then_some(part.rows),
+            bytes: counted.then_some(part.bytes),
+        });
+    }
+    PublicationInfo {
+        id: publication.id.to_string(),
+        product: product.map(|(domain, product)| format!("{}.{}", domain.name, product.name)).unwrap_or_default(),
+        run: publication.run.to_string(),
+        at: publication.at,
+        outputs,
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListParams {
+    /// Only those of this product.
+    #[param(example = "marketing.leads")]
+    product: Option<String>,
+    /// How many at most, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// From the `next` link of the page before.
+    cursor: Option<String>,
+}
+
+/// Publications, newest first.
+#[utoipa::path(get, path = "/publications", tag = "publications and runs", params(ListParams),
+    responses((status = 200, body = Page<PublicationInfo>)))]
+async fn list(
+    State(app): State<AppState>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
+    Params(asked): Params<ListParams>,
+) -> Answer<Page<PublicationInfo>> {
+    caller.may(Resource::Mesh)?;
+    let page = PageParams { limit: asked.limit, cursor: asked.cursor }.read(&uri)?;
+    let visible = Visible::to(&caller, &app).await?;
+    let product = asked.product.as_deref().map(|name| visible.product_id(name)).transpose()?;
+    let mut before = page.after.map(PublicationId::new);
+    let wanted = page.limit as usize + 1;
+    let mut found: Vec<Publication> = Vec::new();
+    while found.len() < wanted {
+        let batch = app.publications.publications(product.as_ref(), before.as_ref(), page::MAX_LIMIT).await?;
+        let last = batch.len() < page::MAX_LIMIT as usize;
+        before = batch.last().map(|publication| publication.id.clone());
+        found.extend(batch.into_iter().filter(|publication| visible.listed(&publication.product).is_some()));
+        if last {
+            break;
+        }
+    }
+    found.truncate(wanted);
+    let page = page::of_fetched(found, page.limit, &uri, |publication| publication.id.to_string());
+    let mut items = Vec::with_capacity(page.items.len());
+    for publication in &page.items {
+        items.push(info(publication, &visible, &app, &caller).await);
+    }
+    Ok(Page { items, next: page.next })
+}
+
+/// One publication.
+#[utoipa::path(get, path = "/publications/{id}", tag = "publications and runs",
+    params(("id" = String, Path, description = "Its id")), responses((status = 200, body = PublicationInfo)))]
+async fn read(State(app): State<AppState>, caller: Caller, Path(id): Path<String>) -> Answer<Json<PublicationInfo>> {
+    let visible = Visible::to(&caller, &app).await?;
+    let called = format!("publication `{}`", id.escape_debug());
+    let found = app.publications.publication(&PublicationId::new(id)).await?;
+    let Some(publication) = found else { return Ok(visible.unknown(&called)?) };
+    visible.product_of(&publication.product, &called)?;
+    Ok(Json(info(&publication, &visible, &app, &caller).await))
+}

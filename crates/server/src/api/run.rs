@@ -1,0 +1,241 @@
+//! Runs: what was built, how it went, and starting one.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures::StreamExt;
+use meshwork_control::run::{RunRequest, RunUpdate};
+use meshwork_core::effect::Timestamp;
+use meshwork_core::id::RunId;
+use meshwork_core::permission::{ApiAction, Resource};
+use meshwork_core::run::{Run, RunReport};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+
+use super::visible::Visible;
+use super::word;
+use crate::http::auth::Caller;
+use crate::http::body::JsonBody;
+use crate::http::page::{self, Page, PageParams};
+use crate::http::params::Params;
+use crate::http::problem::{Answer, Problem};
+use crate::http::table::Routes;
+use crate::http::{AppState, DATA_CACHE};
+
+pub fn routes() -> Routes {
+    Routes::new()
+        .needs(ApiAction::ListRuns, routes!(list))
+        .needs(ApiAction::StartRun, routes!(start))
+        .needs(ApiAction::ReadRun, routes!(read))
+        .needs(ApiAction::ReadRunLog, routes!(log))
+        .needs(ApiAction::ReadRunQuality, routes!(quality))
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RunInfo {
+    pub id: String,
+    #[schema(example = "marketing.leads")]
+    pub product: String,
+    /// `running`, `committing`, `published`, `blocked`, `failed` or `cancelled`.
+    #[schema(example = "published")]
+    pub state: String,
+    /// Who started it.
+    #[schema(example = "user:ana")]
+    pub actor: String,
+    pub started_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publication: Option<String>,
+    /// Why it was blocked or failed. Others than the owners see the code only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem>,
+}
+
+fn info(run: &Run, owned: bool) -> RunInfo {
+    RunInfo {
+        id: run.id.to_string(),
+        product: run.name.clone(),
+        state: word(&run.state),
+        actor: run.actor.to_string(),
+        started_at: run.started_at,
+        finished_at: run.finished_at,
+        publication: run.publication.as_ref().map(ToString::to_string),
+        error: run.error.as_ref().map(|error| match (owned, Problem::of(error, None)) {
+            (true, problem) => problem,
+            (false, problem) => Problem {
+                detail: problem.title.clone(),
+                place: None,
+                hints: Vec::new(),
+                diagnostics: Vec::new(),
+                ..problem
+            },
+        }),
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListParams {
+    /// Only those of this product.
+    #[param(example = "marketing.leads")]
+    product: Option<String>,
+    /// How many at most, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// From the `next` link of the page before.
+    cursor: Option<String>,
+}
+
+/// Runs, newest first.
+#[utoipa::path(get, path = "/runs", tag = "publications and runs", params(ListParams),
+    responses((status = 200, body = Page<RunInfo>)))]
+async fn list(
+    State(app): State<AppState>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
+    Params(asked): Params<ListParams>,
+) -> Answer<Page<RunInfo>> {
+    caller.may(Resource::Mesh)?;
+    let page = PageParams { limit: asked.limit, cursor: asked.cursor }.read(&uri)?;
+    let visible = Visible::to(&caller, &app).await?;
+    let product = asked.product.as_deref().map(|name| visible.product_id(name)).transpose()?;
+    let mut before = page.after.map(RunId::new);
+    let wanted = page.limit as usize + 1;
+    let mut found = Vec::new();
+    while found.len() < wanted {
+        let batch = app.ledger.runs(product.as_ref(), before.as_ref(), page::MAX_LIMIT).await?;
+        let last = batch.len() < page::MAX_LIMIT as usize;
+        before = batch.last().map(|run| run.id.clone());
+        let shown = batch.iter().filter_map(|run| {
+            let (domain, _) = visible.listed(&run.product)?;
+            Some(info(run, visible.owns(domain)))
+        });
+        found.extend(shown);
+        if last {
+            break;
+        }
+    }
+    found.truncate(wanted);
+    Ok(page::of_fetched(found, page.limit, &uri, |run| run.id.clone()))
+}
+
+fn called(id: &str) -> String {
+    format!("run `{}`", id.escape_debug())
+}
+
+/// One run.
+#[utoipa::path(get, path = "/runs/{id}", tag = "publications and runs",
+    params(("id" = String, Path, description = "Its id")), responses((status = 200, body = RunInfo)))]
+async fn read(State(app): State<AppState>, caller: Caller, Path(id): Path<String>) -> Answer<Json<RunInfo>> {
+    let visible = Visible::to(&caller, &app).await?;
+    let called = called(&id);
+    let Some((run, _)) = app.ledger.run(&RunId::new(id)).await? else { return Ok(visible.unknown(&called)?) };
+    let (domain, _) = visible.product_of(&run.product, &called)?;
+    Ok(Json(info(&run, visible.owns(domain))))
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct LogLine {
+    pub at: Timestamp,
+    #[schema(example = "info")]
+    pub level: String,
+    pub line: String,
+}
+
+/// What a run's process wrote. It may quote data, so only members of the owner team see it.
+#[utoipa::path(get, path = "/runs/{id}/log", tag = "publications and runs",
+    params(("id" = String, Path, description = "The run's id")), responses((status = 200, body = Vec<LogLine>)))]
+async fn log(State(app): State<AppState>, caller: Caller, Path(id): Path<String>) -> Answer<Json<Vec<LogLine>>> {
+    let visible = Visible::to(&caller, &app).await?;
+    let called = called(&id);
+    let id = RunId::new(id);
+    let Some((run, _)) = app.ledger.run(&id).await? else { return Ok(visible.unknown(&called)?) };
+    visible.product_of(&run.product, &called)?;
+    let lines = app.ledger.log(&id).await?;
+    Ok(Json(lines.into_iter().map(|(at, level, line)| LogLine { at, level, line }).collect()))
+}
+
+/// What a run's checks found, as far as you may see it: counts, samples and statistics are data.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct QualityInfo {
+    pub run: String,
+    #[schema(example = "marketing.leads")]
+    pub product: String,
+    pub state: String,
+    /// Absent while it runs, and when it ended before its checks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub report: Option<RunReport>,
+}
+
+/// The answers to every clause of a run, with what you may see of numbers, failing rows and column statistics.
+#[utoipa::path(get, path = "/runs/{id}/quality", tag = "publications and runs",
+    params(("id" = String, Path, description = "The run's id")), responses((status = 200, body = QualityInfo)))]
+async fn quality(State(app): State<AppState>, caller: Caller, Path(id): Path<String>) -> Answer<Json<QualityInfo>> {
+    let visible = Visible::to(&caller, &app).await?;
+    let called = called(&id);
+    let Some((run, report)) = app.ledger.run(&RunId::new(id)).await? else { return Ok(visible.unknown(&called)?) };
+    let (domain, product) = visible.product_of(&run.product, &called)?;
+    let report = match report {
+        Some(report) => Some(visible.report(&app, &caller, domain, product, report).await?),
+        None => None,
+    };
+    Ok(Json(QualityInfo { run: run.id.to_string(), product: run.name.clone(), state: word(&run.state), report }))
+}
+
+/// Which products to run.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "products": ["marketing.leads"] }))]
+pub struct StartRuns {
+    /// `domain.product`, `domain`, or `all` that you own.
+    pub products: Vec<String>,
+    /// Also what these read from, as far as you own it.
+    #[serde(default)]
+    pub upstream: bool,
+}
+
+/// Builds, checks and publishes products, and tells how it goes: one JSON object a line, each with `update`: `planned`,
+/// `started`, `progress`, `log`, `checked`, `published`, `blocked`, `failed`, `skipped`; the last is `finished`.
+///
+/// Hanging up stops the runs; nothing half-made is published.
+#[utoipa::path(post, path = "/runs", tag = "publications and runs", request_body = StartRuns,
+    responses((status = 200, description = "Updates as they happen", content_type = "application/x-ndjson", body = Object)))]
+async fn start(State(app): State<AppState>, caller: Caller, JsonBody(asked): JsonBody<StartRuns>) -> Answer<Response> {
+    let visible = Visible::to(&caller, &app).await?;
+    for selector in &asked.products {
+        match selector.split_once('.') {
+            Some((domain, product)) => drop(visible.product(domain, product)?),
+            // What is not the caller's is left out.
+            None if selector == "all" => caller.asks_of_its_own(),
+            None => drop(visible.domain(selector)?),
+        }
+    }
+    if asked.products.is_empty() {
+        caller.asks_of_its_own();
+    }
+    let request = RunRequest { products: asked.products, upstream: asked.upstream };
+    let updates = app.runs.run(caller.subject(), &request).await?;
+    let metrics = app.metrics.clone();
+    let lines = updates.map(move |update| {
+        match &update {
+            RunUpdate::Published { .. } => metrics.run("published"),
+            RunUpdate::Blocked { .. } => metrics.run("blocked"),
+            RunUpdate::Failed { .. } => metrics.run("failed"),
+            _ => {}
+        }
+        let mut line = serde_json::to_vec(&update)?;
+        line.push(b'\n');
+        Ok::<_, serde_json::Error>(Bytes::from(line))
+    });
+    let mut response = Response::new(Body::from_stream(lines));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(DATA_CACHE));
+    Ok(response)
+}

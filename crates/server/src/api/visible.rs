@@ -1,0 +1,118 @@
+//! The applied mesh as one caller may see it. Handlers find things through it, so that what is hidden and what is
+//! unknown take the same path and give the same answer.
+
+use std::sync::Arc;
+
+use meshwork_control::port::state::Applied;
+use meshwork_core::id::{OutputId, ProductId};
+use meshwork_core::mesh::{Domain, Mesh};
+use meshwork_core::permission::{self, Resource};
+use meshwork_core::policy::Policies;
+use meshwork_core::product::{Output, Product};
+use meshwork_core::{Result, mesh};
+
+use crate::http::AppState;
+use crate::http::auth::Caller;
+
+pub struct Visible<'a> {
+    caller: &'a Caller,
+    applied: Arc<Applied>,
+    policies: Option<Arc<Policies>>,
+}
+
+impl<'a> Visible<'a> {
+    pub async fn to(caller: &'a Caller, app: &AppState) -> Result<Self> {
+        let applied = app.mesh.applied().await?;
+        let policies = match applied.mesh {
+            Some(_) => Some(app.query.policies().await?),
+            None => None,
+        };
+        Ok(Self { caller, applied, policies })
+    }
+
+    pub fn applied(&self) -> &Applied {
+        &self.applied
+    }
+
+    pub fn mesh(&self) -> Option<&Mesh> {
+        self.applied.mesh.as_ref()
+    }
+
+    /// Whether the caller is a member of the domain's owner team.
+    pub fn owns(&self, domain: &mesh::Domain) -> bool {
+        self.caller.subject().domains.contains(&domain.name)
+    }
+
+    pub fn discovers(&self, domain: &Domain, product: &Product) -> bool {
+        self.owns(domain) || product.outputs.values().any(|output| self.discovers_output(domain, product, output))
+    }
+
+    pub fn discovers_output(&self, domain: &Domain, product: &Product, output: &Output) -> bool {
+        let asked = self.policies.as_ref();
+        self.owns(domain) || asked.is_some_and(|p| p.discovers(self.caller.subject(), &domain.name, product, output))
+    }
+
+    /// What the caller may know of, by domain and name.
+    pub fn products(&self) -> impl Iterator<Item = (&Domain, &Product)> {
+        self.mesh().into_iter().flat_map(Mesh::products).filter(|(domain, product)| self.discovers(domain, product))
+    }
+
+    pub fn domain(&self, name: &str) -> Result<&Domain> {
+        let found = self.mesh().and_then(|mesh| mesh.domain(name));
+        match found {
+            Some(domain) => self.caller.may(Resource::Domain { domain: &domain.name }).map(|()| domain),
+            None => self.unknown(&format!("domain `{}`", name.escape_debug())),
+        }
+    }
+
+    pub fn product(&self, domain: &str, product: &str) -> Result<(&Domain, &Product)> {
+        let called = format!("product `{}.{}`", domain.escape_debug(), product.escape_debug());
+        let found = self.mesh().and_then(|mesh| mesh.domain(domain));
+        let found = found.and_then(|domain| domain.products.get(product).map(|product| (domain, product)));
+        self.permit(found, &called)
+    }
+
+    /// The output called so, with what it belongs to.
+    pub fn output(&self, domain: &str, output: &str) -> Result<(&Domain, &Product, &Output)> {
+        let called = format!("output `{}.{}`", domain.escape_debug(), output.escape_debug());
+        let found = self.mesh().and_then(|mesh| {
+            let of = mesh.domain(domain)?;
+            mesh.output(domain, output).map(|(product, output)| (of, product, output))
+        });
+        let Some((domain, product, output)) = found else { return self.unknown(&called) };
+        let discoverable = self.discovers_output(domain, product, output);
+        self.caller.may(Resource::Product { domain: &domain.name, called: &called, discoverable })?;
+        Ok((domain, product, output))
+    }
+
+    /// The product that something called `called` (a run, a publication) belongs to.
+    pub fn product_of(&self, id: &ProductId, called: &str) -> Result<(&Domain, &Product)> {
+        self.permit(self.find(id), called)
+    }
+
+    /// The same without a refusal: for lists.
+    pub fn listed(&self, id: &ProductId) -> Option<(&Domain, &Product)> {
+        self.find(id).filter(|(domain, product)| self.discovers(domain, product))
+    }
+
+    pub fn output_by_id(&self, id: &OutputId) -> Option<(&Domain, &Product, &Output)> {
+        let all = self.mesh().into_iter().flat_map(Mesh::products);
+        all.flat_map(|(domain, product)| product.outputs.values().map(move |output| (domain, product, output)))
+            .find(|(_, _, output)| output.id.as_ref() == Some(id))
+    }
+
+    fn find(&self, id: &ProductId) -> Option<(&Domain, &Product)> {
+        self.mesh().and_then(|mesh| mesh.products().find(|(_, product)| product.id.as_ref() == Some(id)))
+    }
+
+    fn permit<'m>(&self, found: Option<(&'m Domain, &'m Product)>, called: &str) -> Result<(&'m Domain, &'m Product)> {
+        let Some((domain, product)) = found else { return self.unknown(called) };
+        let discoverable = self.discovers(domain, product);
+        self.caller.may(Resource::Product { domain: &domain.name, called, discoverable })?;
+        Ok((domain, product))
+    }
+
+    pub fn unknown<T>(&self, called: &str) -> Result<T> {
+        Err(permission::unknown(called))
+    }
+}
