@@ -10,16 +10,15 @@ use meshwork_core::effect::Timestamp;
 use meshwork_core::filter::{Predicate, RowFilter};
 use meshwork_core::id::AgreementId;
 use meshwork_core::name::Name;
-use meshwork_core::permission::{ApiAction, Resource};
-use meshwork_core::principal::Grantee;
+use meshwork_core::permission::ApiAction;
+use meshwork_core::principal::{Grantee, Principal};
 use meshwork_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use super::visible::Visible;
 use crate::http::AppState;
-use crate::http::auth::Caller;
+use crate::http::auth::{self, Caller};
 use crate::http::body::JsonBody;
 use crate::http::page::{self, Page, PageParams};
 use crate::http::params::Params;
@@ -94,8 +93,11 @@ fn info(agreement: Agreement, now: Timestamp) -> AgreementInfo {
 pub struct Grant {
     /// `user:ana`, `team:marketing_team` or `product:analytics.customer_360`; a bare word is a user.
     pub grantee: String,
-    /// `domain.output`, or `domain.output_v1` for a major that is not the newest.
+    /// `domain.output`
     pub table: String,
+    /// The contract major to pin; the newest unless given.
+    #[serde(default)]
+    pub major: Option<u32>,
     pub purpose: String,
     /// Absent: every column.
     #[serde(default)]
@@ -138,65 +140,37 @@ async fn list(
     OriginalUri(uri): OriginalUri,
     Params(asked): Params<ListParams>,
 ) -> Answer<Page<AgreementInfo>> {
-    caller.may(Resource::Mesh)?;
     let page = PageParams { limit: asked.limit, cursor: asked.cursor }.read(&uri)?;
     let now = app.clock.now();
-    let agreements = app.access.list().await?;
-    let mut shown: Vec<AgreementInfo> = agreements
+    let mut shown: Vec<AgreementInfo> = app
+        .access
+        .list(caller.asked_by_the_use_case())
+        .await?
         .into_iter()
         .filter(|agreement| asked.table.as_ref().is_none_or(|table| agreement.table == *table))
         .filter(|agreement| !asked.live || agreement.is_live(now))
-        .filter(|agreement| readable(&caller, agreement))
         .map(|agreement| info(agreement, now))
         .collect();
     shown.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(page::of_sorted(shown, &page, &uri, |agreement| agreement.id.clone()))
 }
 
-fn domain_of(agreement: &Agreement) -> Option<Name> {
-    Name::new(agreement.table.split('.').next().unwrap_or("")).ok()
-}
-
-fn readable(caller: &Caller, agreement: &Agreement) -> bool {
-    domain_of(agreement).is_some_and(|domain| {
-        let resource = Resource::Agreement { domain: &domain, grantee: &agreement.grantee, called: "agreement" };
-        caller.could(ApiAction::ReadAgreement, resource)
-    })
-}
-
-/// The agreement, if the caller may do to it what the route does.
-async fn find(app: &AppState, caller: &Caller, visible: &Visible<'_>, id: &str) -> Result<Agreement> {
-    let called = format!("agreement `{}`", id.escape_debug());
-    let found = app.access.agreement(&AgreementId::new(id)).await?;
-    let Some((agreement, domain)) = found.and_then(|a| domain_of(&a).map(|domain| (a, domain))) else {
-        return visible.unknown(&called);
-    };
-    caller.may(Resource::Agreement { domain: &domain, grantee: &agreement.grantee, called: &called })?;
-    Ok(agreement)
-}
-
 /// One agreement.
 #[utoipa::path(get, path = "/agreements/{id}", tag = "access", params(("id" = String, Path, description = "Its id")),
     responses((status = 200, body = AgreementInfo)))]
 async fn read(State(app): State<AppState>, caller: Caller, Path(id): Path<String>) -> Answer<Json<AgreementInfo>> {
-    let visible = Visible::to(&caller, &app).await?;
-    Ok(Json(info(find(&app, &caller, &visible, &id).await?, app.clock.now())))
+    let agreement = app.access.get(caller.asked_by_the_use_case(), &AgreementId::new(id)).await?;
+    Ok(Json(info(agreement, app.clock.now())))
 }
 
 /// Grants access to an output of a domain that you own. It holds on every port within a second.
 #[utoipa::path(post, path = "/agreements", tag = "access", request_body = Grant,
     responses((status = 201, body = AgreementInfo)))]
 async fn grant(State(app): State<AppState>, caller: Caller, JsonBody(asked): JsonBody<Grant>) -> Answer<Response> {
-    let visible = Visible::to(&caller, &app).await?;
-    let Some((domain, table)) = asked.table.split_once('.') else {
-        return Err(Error::usage("MW0944", format!("`{}` is not a table", asked.table.escape_debug()))
-            .hint("write it as `domain.output`")
-            .into());
-    };
-    visible.table(domain, table)?;
     let request = GrantRequest {
-        grantee: Grantee::parse(&asked.grantee)?,
+        grantee: grantee(&asked.grantee)?,
         table: asked.table,
+        major: asked.major,
         purpose: asked.purpose,
         columns: asked.columns,
         clear: asked.clear.into_iter().map(classification).collect::<Result<_>>()?,
@@ -204,20 +178,33 @@ async fn grant(State(app): State<AppState>, caller: Caller, JsonBody(asked): Jso
         expires_at: asked.expires_at,
         reason: asked.reason,
     };
-    let agreement = app.access.grant(caller.subject(), request).await?;
+    let agreement = app.access.grant(&caller.session.actor, caller.asked_by_the_use_case(), request).await?;
     Ok((StatusCode::CREATED, Json(info(agreement, app.clock.now()))).into_response())
 }
 
+fn grantee(text: &str) -> Result<Grantee> {
+    if let Some(team) = text.strip_prefix("team:") {
+        return Name::new(team).map(Grantee::Team).map_err(|problem| malformed("grantee", &problem));
+    }
+    Ok(match auth::principal(text)? {
+        Principal::User(name) => Grantee::User(name),
+        Principal::Product { domain, product } => Grantee::Product { domain, product },
+    })
+}
+
 fn classification(text: String) -> Result<Name> {
-    Name::new(text).map_err(|problem| Error::usage("MW0944", format!("a classification: {problem}")))
+    Name::new(text).map_err(|problem| malformed("clear", &problem))
+}
+
+fn malformed(member: &str, problem: &dyn std::fmt::Display) -> Error {
+    Error::usage("MW0944", format!("in `{member}`, {problem}"))
 }
 
 /// Revokes an agreement. What reads under it stops within a second, on every port.
 #[utoipa::path(delete, path = "/agreements/{id}", tag = "access", params(("id" = String, Path, description = "Its id")),
     responses((status = 200, body = AgreementInfo)))]
 async fn revoke(State(app): State<AppState>, caller: Caller, Path(id): Path<String>) -> Answer<Json<AgreementInfo>> {
-    let visible = Visible::to(&caller, &app).await?;
-    let agreement = find(&app, &caller, &visible, &id).await?;
-    let revoked = app.access.revoke(caller.subject(), &agreement.id).await?;
+    let (actor, id) = (&caller.session.actor, AgreementId::new(id));
+    let revoked = app.access.revoke(actor, caller.asked_by_the_use_case(), &id).await?;
     Ok(Json(info(revoked, app.clock.now())))
 }

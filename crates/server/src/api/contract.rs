@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::visible::Visible;
+use super::visible::{Visible, unknown};
 use crate::http::AppState;
 use crate::http::auth::Caller;
 use crate::http::format::choose;
@@ -122,9 +122,9 @@ async fn read(
 ) -> Answer<Response> {
     let visible = Visible::to(&caller, &app).await?;
     let called = format!("contract `{}.{}` version {}", domain.escape_debug(), output.escape_debug(), major.escape_debug());
-    let (domain, product, output) = visible.output(&domain, &output)?;
+    let (domain, product, output) = visible.output(&domain, &output, &called)?;
     let found = major.parse().ok().and_then(|major: u32| output.versions.get(&major).map(|version| (major, version)));
-    let Some((major, version)) = found else { return Ok(visible.unknown(&called)?) };
+    let (major, version) = found.ok_or_else(|| unknown(&called))?;
     let contract = &version.contract;
     let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let mut response = match choose(&accept.join(","), &OFFERS) {

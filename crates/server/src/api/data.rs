@@ -91,7 +91,7 @@ async fn read(
 ) -> Answer<Response> {
     let format = Format::negotiate(&headers)?;
     let mut selection = selection(&asked)?;
-    let mut session = session(&caller, asked.purpose.clone(), asked.as_of.as_deref())?;
+    let mut session = session(&caller, "data", asked.purpose.clone(), asked.as_of.as_deref())?;
     if let Some(cursor) = &asked.cursor {
         let position = position(cursor, &asked, &uri)?;
         selection.offset = Some(position.offset);

@@ -57,10 +57,10 @@ async fn read(State(app): State<AppState>, caller: Caller) -> Answer<Json<MeshIn
         mask: serde_json::to_value(c.mask).ok().and_then(|m| m.as_str().map(str::to_owned)).unwrap_or_default(),
     });
     Ok(Json(MeshInfo {
-        id: visible.applied().mesh_id.to_string(),
+        id: app.mesh.applied().await?.mesh_id.to_string(),
         name: mesh.map(|mesh| mesh.name.to_string()),
         description: mesh.and_then(|mesh| mesh.description.clone()),
-        revision: visible.applied().revision,
+        revision: visible.revision(),
         domains: mesh.map_or(0, |mesh| mesh.domains.len()),
         products: visible.products().count(),
         classifications: classifications.collect(),

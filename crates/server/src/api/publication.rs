@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use super::visible::Visible;
+use super::visible::{Visible, unknown};
 use crate::http::AppState;
 use crate::http::auth::Caller;
 use crate::http::page::{self, Page, PageParams};
@@ -48,7 +48,7 @@ pub struct PublishedOutputInfo {
     pub bytes: Option<u64>,
 }
 
-async fn info(publication: &Publication, visible: &Visible<'_>, app: &AppState, caller: &Caller) -> PublicationInfo {
+async fn info(publication: &Publication, visible: &Visible<'_>, app: &AppState) -> PublicationInfo {
     let product = visible.listed(&publication.product);
     let mut outputs = Vec::new();
     for part in &publication.outputs {
@@ -56,7 +56,7 @@ async fn info(publication: &Publication, visible: &Visible<'_>, app: &AppState, 
         if !visible.discovers_output(domain, of, output) {
             continue;
         }
-        let counted = visible.sees_every_row(app, caller, domain, of, output, part.major).await;
+        let counted = visible.sees_every_row(app, domain, output, part.major).await;
         outputs.push(PublishedOutputInfo {
             table: format!("{}.{}", domain.name, output.name),
             major: part.major,
@@ -118,7 +118,7 @@ async fn list(
     let page = page::of_fetched(found, page.limit, &uri, |publication| publication.id.to_string());
     let mut items = Vec::with_capacity(page.items.len());
     for publication in &page.items {
-        items.push(info(publication, &visible, &app, &caller).await);
+        items.push(info(publication, &visible, &app).await);
     }
     Ok(Page { items, next: page.next })
 }
@@ -130,7 +130,7 @@ async fn read(State(app): State<AppState>, caller: Caller, Path(id): Path<String
     let visible = Visible::to(&caller, &app).await?;
     let called = format!("publication `{}`", id.escape_debug());
     let found = app.publications.publication(&PublicationId::new(id)).await?;
-    let Some(publication) = found else { return Ok(visible.unknown(&called)?) };
+    let publication = found.ok_or_else(|| unknown(&called))?;
     visible.product_of(&publication.product, &called)?;
-    Ok(Json(info(&publication, &visible, &app, &caller).await))
+    Ok(Json(info(&publication, &visible, &app).await))
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use meshwork_control::query::QuerySession;
 use meshwork_core::effect::Timestamp;
 use meshwork_core::permission::{ApiAction, Resource};
-use meshwork_core::{Error, Kind};
+use meshwork_core::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
@@ -114,7 +114,7 @@ async fn query(
 ) -> Answer<Response> {
     let format = Format::negotiate(&headers)?;
     caller.may(Resource::Mesh)?;
-    let session = session(&caller, asked.purpose, asked.as_of.as_deref())?;
+    let session = session(&caller, "http", asked.purpose, asked.as_of.as_deref())?;
     let prepared = counted(&app, app.query.prepare(&session, &asked.sql).await)?;
     let values = bind_json(&prepared.parameters(), &asked.params)?;
     let answer = counted(&app, app.query.execute(&prepared, values).await)?;
@@ -141,7 +141,7 @@ async fn query_by_url(
 ) -> Answer<Response> {
     let format = Format::negotiate(&headers)?;
     caller.may(Resource::Mesh)?;
-    let session = session(&caller, asked.purpose, asked.as_of.as_deref())?;
+    let session = session(&caller, "http", asked.purpose, asked.as_of.as_deref())?;
     let prepared = counted(&app, app.query.prepare(&session, &asked.sql).await)?;
     let values = bind_json(&prepared.parameters(), &[])?;
     if method == Method::HEAD {
@@ -165,17 +165,18 @@ pub fn head(format: Format) -> Response {
     response
 }
 
-pub fn session(caller: &Caller, purpose: Option<String>, as_of: Option<&str>) -> meshwork_core::Result<QuerySession> {
+pub fn session(caller: &Caller, port: &'static str, purpose: Option<String>, as_of: Option<&str>) -> Result<QuerySession> {
     Ok(QuerySession {
         actor: caller.session.actor.clone(),
         subject: caller.session.subject.clone(),
         purpose: caller.purpose(purpose)?,
         as_of: as_of.map(moment).transpose()?,
-        port: "http",
+        port,
+        address: caller.address(),
     })
 }
 
-fn moment(text: &str) -> meshwork_core::Result<Timestamp> {
+fn moment(text: &str) -> Result<Timestamp> {
     // In a query string `+01:00` arrives as ` 01:00`.
     let parsed = DateTime::parse_from_rfc3339(&text.trim().replace(' ', "+"));
     parsed.map(|at| at.with_timezone(&Utc)).map_err(|_| {
@@ -184,7 +185,7 @@ fn moment(text: &str) -> meshwork_core::Result<Timestamp> {
     })
 }
 
-pub fn counted<T>(app: &AppState, result: meshwork_core::Result<T>) -> meshwork_core::Result<T> {
+pub fn counted<T>(app: &AppState, result: Result<T>) -> Result<T> {
     if let Err(error) = &result {
         let refused = matches!(error.kind, Kind::Forbidden | Kind::NotFound | Kind::Unauthenticated);
         app.metrics.query("http", if refused { "refused" } else { "failed" });

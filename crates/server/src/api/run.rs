@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use super::visible::Visible;
+use super::visible::{Visible, unknown};
 use super::word;
 use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
@@ -134,7 +134,7 @@ fn called(id: &str) -> String {
 async fn read(State(app): State<AppState>, caller: Caller, Path(id): Path<String>) -> Answer<Json<RunInfo>> {
     let visible = Visible::to(&caller, &app).await?;
     let called = called(&id);
-    let Some((run, _)) = app.ledger.run(&RunId::new(id)).await? else { return Ok(visible.unknown(&called)?) };
+    let (run, _) = app.ledger.run(&RunId::new(id)).await?.ok_or_else(|| unknown(&called))?;
     let (domain, _) = visible.product_of(&run.product, &called)?;
     Ok(Json(info(&run, visible.owns(domain))))
 }
@@ -154,7 +154,7 @@ async fn log(State(app): State<AppState>, caller: Caller, Path(id): Path<String>
     let visible = Visible::to(&caller, &app).await?;
     let called = called(&id);
     let id = RunId::new(id);
-    let Some((run, _)) = app.ledger.run(&id).await? else { return Ok(visible.unknown(&called)?) };
+    let (run, _) = app.ledger.run(&id).await?.ok_or_else(|| unknown(&called))?;
     visible.product_of(&run.product, &called)?;
     let lines = app.ledger.log(&id).await?;
     Ok(Json(lines.into_iter().map(|(at, level, line)| LogLine { at, level, line }).collect()))
@@ -179,10 +179,10 @@ pub struct QualityInfo {
 async fn quality(State(app): State<AppState>, caller: Caller, Path(id): Path<String>) -> Answer<Json<QualityInfo>> {
     let visible = Visible::to(&caller, &app).await?;
     let called = called(&id);
-    let Some((run, report)) = app.ledger.run(&RunId::new(id)).await? else { return Ok(visible.unknown(&called)?) };
-    let (domain, product) = visible.product_of(&run.product, &called)?;
+    let (run, report) = app.ledger.run(&RunId::new(id)).await?.ok_or_else(|| unknown(&called))?;
+    visible.product_of(&run.product, &called)?;
     let report = match report {
-        Some(report) => Some(visible.report(&app, &caller, domain, product, report).await?),
+        Some(report) => Some(app.query.shown_report(caller.subject(), &run, report).await?),
         None => None,
     };
     Ok(Json(QualityInfo { run: run.id.to_string(), product: run.name.clone(), state: word(&run.state), report }))
@@ -212,12 +212,9 @@ async fn start(State(app): State<AppState>, caller: Caller, JsonBody(asked): Jso
         match selector.split_once('.') {
             Some((domain, product)) => drop(visible.product(domain, product)?),
             // What is not the caller's is left out.
-            None if selector == "all" => caller.asks_of_its_own(),
+            None if selector == "all" => drop(caller.asked_by_the_use_case()),
             None => drop(visible.domain(selector)?),
         }
-    }
-    if asked.products.is_empty() {
-        caller.asks_of_its_own();
     }
     let request = RunRequest { products: asked.products, upstream: asked.upstream };
     let updates = app.runs.run(caller.subject(), &request).await?;

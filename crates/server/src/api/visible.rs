@@ -3,53 +3,50 @@
 
 use std::sync::Arc;
 
-use meshwork_control::port::state::Applied;
+use meshwork_control::governance::Epoch;
+use meshwork_core::Result;
 use meshwork_core::id::{OutputId, ProductId};
 use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::permission::{self, Resource};
-use meshwork_core::policy::Policies;
 use meshwork_core::product::{Output, Product};
-use meshwork_core::{Result, mesh};
 
+use super::query;
 use crate::http::AppState;
 use crate::http::auth::Caller;
 
 pub struct Visible<'a> {
     caller: &'a Caller,
-    applied: Arc<Applied>,
-    policies: Option<Arc<Policies>>,
+    epoch: Arc<Epoch>,
 }
 
 impl<'a> Visible<'a> {
     pub async fn to(caller: &'a Caller, app: &AppState) -> Result<Self> {
-        let applied = app.mesh.applied().await?;
-        let policies = match applied.mesh {
-            Some(_) => Some(app.query.policies().await?),
-            None => None,
-        };
-        Ok(Self { caller, applied, policies })
+        Ok(Self { caller, epoch: app.governance.now().await? })
     }
 
-    pub fn applied(&self) -> &Applied {
-        &self.applied
+    pub fn revision(&self) -> u64 {
+        self.epoch.revision
     }
 
     pub fn mesh(&self) -> Option<&Mesh> {
-        self.applied.mesh.as_ref()
+        self.epoch.mesh.as_ref()
     }
 
     /// Whether the caller is a member of the domain's owner team.
-    pub fn owns(&self, domain: &mesh::Domain) -> bool {
+    pub fn owns(&self, domain: &Domain) -> bool {
         self.caller.subject().domains.contains(&domain.name)
     }
 
     pub fn discovers(&self, domain: &Domain, product: &Product) -> bool {
-        self.owns(domain) || product.outputs.values().any(|output| self.discovers_output(domain, product, output))
+        self.owns(domain) || self.epoch.discovers(self.caller.subject(), &domain.name, product)
     }
 
     pub fn discovers_output(&self, domain: &Domain, product: &Product, output: &Output) -> bool {
-        let asked = self.policies.as_ref();
-        self.owns(domain) || asked.is_some_and(|p| p.discovers(self.caller.subject(), &domain.name, product, output))
+        let discovered = || match self.epoch.policies() {
+            Ok(Some(policies)) => policies.discovers(self.caller.subject(), &domain.name, product, output),
+            _ => false,
+        };
+        self.owns(domain) || discovered()
     }
 
     /// What the caller may know of, by domain and name.
@@ -61,7 +58,7 @@ impl<'a> Visible<'a> {
         let found = self.mesh().and_then(|mesh| mesh.domain(name));
         match found {
             Some(domain) => self.caller.may(Resource::Domain { domain: &domain.name }).map(|()| domain),
-            None => self.unknown(&format!("domain `{}`", name.escape_debug())),
+            None => Err(unknown(&format!("domain `{}`", name.escape_debug()))),
         }
     }
 
@@ -72,16 +69,22 @@ impl<'a> Visible<'a> {
         self.permit(found, &called)
     }
 
+    /// The id of `domain.product`, for filters.
+    pub fn product_id(&self, name: &str) -> Result<ProductId> {
+        let (domain, product) = name.split_once('.').unwrap_or((name, ""));
+        let (_, product) = self.product(domain, product)?;
+        product.id.clone().ok_or_else(|| unknown(&format!("product `{}`", name.escape_debug())))
+    }
+
     /// The output called so, with what it belongs to.
-    pub fn output(&self, domain: &str, output: &str) -> Result<(&Domain, &Product, &Output)> {
-        let called = format!("output `{}.{}`", domain.escape_debug(), output.escape_debug());
+    pub fn output(&self, domain: &str, output: &str, called: &str) -> Result<(&Domain, &Product, &Output)> {
         let found = self.mesh().and_then(|mesh| {
             let of = mesh.domain(domain)?;
             mesh.output(domain, output).map(|(product, output)| (of, product, output))
         });
-        let Some((domain, product, output)) = found else { return self.unknown(&called) };
+        let (domain, product, output) = found.ok_or_else(|| unknown(called))?;
         let discoverable = self.discovers_output(domain, product, output);
-        self.caller.may(Resource::Product { domain: &domain.name, called: &called, discoverable })?;
+        self.caller.may(Resource::Product { domain: &domain.name, called, discoverable })?;
         Ok((domain, product, output))
     }
 
@@ -101,18 +104,26 @@ impl<'a> Visible<'a> {
             .find(|(_, _, output)| output.id.as_ref() == Some(id))
     }
 
+    /// Whether the caller may read every row, so that counts tell nothing new (D21).
+    pub async fn sees_every_row(&self, app: &AppState, domain: &Domain, output: &Output, major: u32) -> bool {
+        let Ok(session) = query::session(self.caller, "http", None, None) else { return false };
+        let table = format!("{}_v{major}", output.name);
+        let decided = app.query.describe(&session, &domain.name, &table).await;
+        decided.is_ok_and(|decision| decision.is_some_and(|decision| decision.allowed && decision.rows.is_empty()))
+    }
+
     fn find(&self, id: &ProductId) -> Option<(&Domain, &Product)> {
         self.mesh().and_then(|mesh| mesh.products().find(|(_, product)| product.id.as_ref() == Some(id)))
     }
 
     fn permit<'m>(&self, found: Option<(&'m Domain, &'m Product)>, called: &str) -> Result<(&'m Domain, &'m Product)> {
-        let Some((domain, product)) = found else { return self.unknown(called) };
+        let (domain, product) = found.ok_or_else(|| unknown(called))?;
         let discoverable = self.discovers(domain, product);
         self.caller.may(Resource::Product { domain: &domain.name, called, discoverable })?;
         Ok((domain, product))
     }
+}
 
-    pub fn unknown<T>(&self, called: &str) -> Result<T> {
-        Err(permission::unknown(called))
-    }
+pub fn unknown(called: &str) -> meshwork_core::Error {
+    permission::unknown(called)
 }

@@ -10,6 +10,7 @@ use axum::http::{Extensions, HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use meshwork_control::credential::Credential;
+use meshwork_core::name::Name;
 use meshwork_core::permission::{self, ApiAction, Resource};
 use meshwork_core::principal::{Principal, Subject};
 use meshwork_core::{Error, Result};
@@ -46,6 +47,7 @@ pub struct Caller {
     action: ApiAction,
     asked: Arc<AtomicBool>,
     request: Option<String>,
+    address: Option<String>,
 }
 
 impl Caller {
@@ -64,9 +66,15 @@ impl Caller {
         permission::may(Some(&self.session.subject), action, resource).is_ok()
     }
 
-    /// For what is confined to the caller's own things by itself: there is nothing to ask about.
-    pub fn asks_of_its_own(&self) {
+    /// The subject for a use case that asks for permission itself, or that is confined to what the subject owns.
+    pub fn asked_by_the_use_case(&self) -> &Subject {
         self.asked.store(true, Ordering::Relaxed);
+        &self.session.subject
+    }
+
+    /// The peer, for the audit log.
+    pub fn address(&self) -> Option<String> {
+        self.address.clone()
     }
 
     pub fn request_id(&self) -> Option<String> {
@@ -120,7 +128,7 @@ pub(super) async fn identify(
         None => Session::of(app.credentials.authenticate(credential(headers)?).await?),
     };
     if let Some(name) = text(headers, AS)? {
-        let principal = Principal::parse(name)?;
+        let principal = principal(name)?;
         permission::may(Some(&session.actor), ApiAction::Impersonate, Resource::Mesh)?;
         session.subject = app.credentials.subject(&principal).await?;
         session.purpose = session.subject.purpose.clone();
@@ -134,7 +142,26 @@ pub(super) async fn identify(
         session.purpose = Some(purpose.to_owned());
     }
     let request = extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
-    Ok(Caller { session, action, asked: Arc::default(), request })
+    let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.to_string());
+    Ok(Caller { session, action, asked: Arc::default(), request, address })
+}
+
+/// `user:ana`, `product:sales.orders`; a bare word is a user.
+pub fn principal(text: &str) -> Result<Principal> {
+    let malformed = |what: &dyn std::fmt::Display| {
+        Error::usage("MW0944", format!("`{}` is not a principal: {what}", text.escape_debug()))
+            .hint("write `user:ana` or `product:sales.orders`")
+    };
+    if let Some(product) = text.strip_prefix("product:") {
+        let (domain, product) = product.split_once('.').ok_or_else(|| malformed(&"a product is `domain.product`"))?;
+        let name = |text: &str| Name::new(text).map_err(|problem| malformed(&problem));
+        return Ok(Principal::Product { domain: name(domain)?, product: name(product)? });
+    }
+    match text.strip_prefix("user:").unwrap_or(text) {
+        "" => Err(malformed(&"it is empty")),
+        user if user.contains(':') => Err(malformed(&"its kind is neither `user` nor `product`")),
+        user => Ok(Principal::User(user.to_owned())),
+    }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>> {

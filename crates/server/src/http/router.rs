@@ -22,8 +22,8 @@ use crate::api;
 
 /// Statements and grants are small.
 const BODY_LIMIT: usize = 4 << 20;
-/// A whole mesh as JSON.
-pub const MESH_BODY_LIMIT: usize = 64 << 20;
+
+
 /// Until an answer begins; what streams after that is bounded by the query's own limit.
 const TIMEOUT: Duration = Duration::from_secs(120);
 

@@ -19,6 +19,9 @@ use super::params;
 use super::problem::Failure;
 use super::state::AppState;
 
+/// A whole mesh as JSON.
+pub const MESH_BODY_LIMIT: usize = 64 << 20;
+
 /// What a route asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
