@@ -2,14 +2,18 @@
 
 use axum::Json;
 use axum::extract::{OriginalUri, State};
+use meshwork_control::audit::{AuditQuery, Verification};
+use meshwork_core::audit::Kind;
+use meshwork_core::effect::Timestamp;
 use meshwork_core::permission::{ApiAction, Resource};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use meshwork_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use crate::http::AppState;
-use crate::http::auth::Caller;
-use crate::http::page::{Page, PageParams};
+use crate::http::auth::{self, Caller};
+use crate::http::page::{self, Page, PageParams};
 use crate::http::params::Params;
 use crate::http::problem::Answer;
 use crate::http::table::Routes;
@@ -21,6 +25,20 @@ pub fn routes() -> Routes {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ListParams {
+    /// Only entries of this kind: `query_intent`, `query_outcome`, `query_refused`, `access`, `apply`, `run`,
+    /// `sign_in_failed`.
+    #[param(example = "query_intent")]
+    kind: Option<String>,
+    /// Only entries in which this principal is actor or subject; your own unless you are an administrator.
+    #[param(example = "user:ana")]
+    principal: Option<String>,
+    /// Only entries about this table.
+    #[param(example = "marketing.leads")]
+    table: Option<String>,
+    /// Not before this moment.
+    since: Option<Timestamp>,
+    /// Not after this moment.
+    until: Option<Timestamp>,
     /// How many at most, 1 to 1000; 100 unless given.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
@@ -28,23 +46,111 @@ struct ListParams {
     cursor: Option<String>,
 }
 
-/// Entries of the audit log.
-#[utoipa::path(get, path = "/audit", tag = "operations", params(ListParams), responses((status = 200, body = Page<Object>)))]
+/// One record, as far as it can still be read: what is personal is gone once its person was erased.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AuditEntry {
+    pub sequence: u64,
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Stands for the actor also after its erasure.
+    pub actor_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    pub subject_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
+    /// `event` names its kind; the other members depend on it.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub event: meshwork_core::audit::Event,
+}
+
+/// Entries of the audit log, newest first. Everybody may read what is about themselves.
+#[utoipa::path(get, path = "/audit", tag = "operations", params(ListParams),
+    responses((status = 200, body = Page<AuditEntry>)))]
 async fn list(
     State(app): State<AppState>,
     caller: Caller,
     OriginalUri(uri): OriginalUri,
     Params(asked): Params<ListParams>,
-) -> Answer<Page<serde_json::Value>> {
+) -> Answer<Page<AuditEntry>> {
     let page = PageParams { limit: asked.limit, cursor: asked.cursor }.read(&uri)?;
-    caller.may(Resource::Mesh)?;
-    let items = app.audit.query(0, page.limit).await?;
-    Ok(Page { items, next: None })
+    let principal = match &asked.principal {
+        Some(text) => Some(auth::principal(text)?),
+        None if caller.could(ApiAction::ReadAudit, Resource::Mesh) => None,
+        None => Some(caller.subject().principal.clone()),
+    };
+    match &principal {
+        Some(principal) => caller.may(Resource::AuditOf { principal })?,
+        None => caller.may(Resource::Mesh)?,
+    }
+    let query = AuditQuery {
+        kind: asked.kind.as_deref().map(kind).transpose()?,
+        principal,
+        table: asked.table,
+        since: asked.since,
+        until: asked.until,
+        before: page.after.as_deref().map(sequence).transpose()?,
+        // One more tells whether there is a next page; the log itself gives a thousand at most.
+        limit: page.limit + 1,
+    };
+    let entries = app.audit.query(&query).await?.into_iter().map(|opened| AuditEntry {
+        sequence: opened.sequence,
+        at: opened.at,
+        actor: opened.actor,
+        actor_id: opened.actor_id,
+        subject: opened.subject,
+        subject_id: opened.subject_id,
+        address: opened.address,
+        statement: opened.statement,
+        event: opened.event,
+    });
+    let limit = page.limit.min(page::MAX_LIMIT - 1);
+    Ok(page::of_fetched(entries.collect(), limit, &uri, |entry| entry.sequence.to_string()))
 }
 
-/// Walks the hash chain and says whether it holds.
-#[utoipa::path(get, path = "/audit/verify", tag = "operations", responses((status = 200, body = Object)))]
-async fn verify(State(app): State<AppState>, caller: Caller) -> Answer<Json<serde_json::Value>> {
+fn kind(text: &str) -> Result<Kind> {
+    serde_json::from_value(text.into()).map_err(|_| {
+        Error::usage("MW0929", format!("there is no kind of event `{}`", text.escape_debug()))
+            .hint("the kinds are query_intent, query_outcome, query_refused, access, apply, run, sign_in_failed")
+    })
+}
+
+fn sequence(text: &str) -> Result<u64> {
+    text.parse().map_err(|_| Error::usage("MW0931", "this cursor is not one of this list"))
+}
+
+/// What walking the whole chain found.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct VerificationInfo {
+    /// Records that hold, from the first on.
+    pub records: u64,
+    /// The chain hash after them, in hex. Kept elsewhere, it also proves later that none were cut off the end.
+    pub head: String,
+    /// The first record that does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<BreakInfo>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct BreakInfo {
+    pub sequence: u64,
+    pub because: String,
+}
+
+impl From<Verification> for VerificationInfo {
+    fn from(found: Verification) -> Self {
+        let broken = found.broken.map(|at| BreakInfo { sequence: at.sequence, because: at.because });
+        Self { records: found.records, head: found.head, broken }
+    }
+}
+
+/// Walks the hash chain of the audit log. A broken chain is an answer, in `broken`.
+#[utoipa::path(get, path = "/audit/verify", tag = "operations", responses((status = 200, body = VerificationInfo)))]
+async fn verify(State(app): State<AppState>, caller: Caller) -> Answer<Json<VerificationInfo>> {
     caller.may(Resource::Mesh)?;
-    Ok(Json(app.audit.verify().await?))
+    Ok(Json(app.audit.verify().await?.into()))
 }

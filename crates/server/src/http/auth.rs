@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use meshwork_control::credential::Credential;
+use meshwork_control::credential::{Credential, Origin};
 use meshwork_core::name::Name;
 use meshwork_core::permission::{self, ApiAction, Resource};
 use meshwork_core::principal::{Principal, Subject};
@@ -123,9 +123,13 @@ pub(super) async fn identify(
     extensions: &Extensions,
     action: ApiAction,
 ) -> Result<Caller> {
+    let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.to_string());
     let mut session = match extensions.get::<Session>() {
         Some(session) => session.clone(),
-        None => Session::of(app.credentials.authenticate(credential(headers)?).await?),
+        None => {
+            let origin = Origin { port: Some("http".to_owned()), address: address.clone() };
+            Session::of(app.credentials.authenticate_from(credential(headers)?, &origin).await?)
+        }
     };
     if let Some(name) = text(headers, AS)? {
         let principal = principal(name)?;
@@ -142,7 +146,6 @@ pub(super) async fn identify(
         session.purpose = Some(purpose.to_owned());
     }
     let request = extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
-    let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.to_string());
     Ok(Caller { session, action, asked: Arc::default(), request, address })
 }
 

@@ -46,6 +46,8 @@ pub fn status(error: &Error) -> StatusCode {
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Conflict => StatusCode::CONFLICT,
+        // Too many failed sign-ins: the one limit that time alone lifts.
+        Kind::Limit if error.code == "MW0904" => StatusCode::TOO_MANY_REQUESTS,
         Kind::Limit => StatusCode::PAYLOAD_TOO_LARGE,
         // A partial success or an interruption has no status of its own; the stream that reports them says which.
         Kind::Partial | Kind::Interrupted | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
