@@ -15,6 +15,8 @@ mod router;
 mod state;
 mod suggest;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 pub use auth::Session;
 pub use metrics::Metrics;

@@ -136,7 +136,8 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0935",
         title: "Not a moment",
-        help: "`as_of` is an RFC 3339 moment with a zone, such as `2026-01-31T00:00:00Z`.",
+        help: "`as_of` is an RFC 3339 moment with a zone, such as `2026-01-31T00:00:00Z`, or a date, which means its first \
+               moment in UTC.",
     },
     CodeInfo {
         code: "MW0936",

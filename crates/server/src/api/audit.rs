@@ -126,6 +126,8 @@ fn sequence(text: &str) -> Result<u64> {
 /// What walking the whole chain found.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct VerificationInfo {
+    /// Whether every record holds.
+    pub intact: bool,
     /// Records that hold, from the first on.
     pub records: u64,
     /// The chain hash after them, in hex. Kept elsewhere, it also proves later that none were cut off the end.
@@ -144,7 +146,7 @@ pub struct BreakInfo {
 impl From<Verification> for VerificationInfo {
     fn from(found: Verification) -> Self {
         let broken = found.broken.map(|at| BreakInfo { sequence: at.sequence, because: at.because });
-        Self { records: found.records, head: found.head, broken }
+        Self { intact: broken.is_none(), records: found.records, head: found.head, broken }
     }
 }
 

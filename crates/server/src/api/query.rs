@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use meshwork_control::query::QuerySession;
 use meshwork_core::effect::Timestamp;
 use meshwork_core::permission::{ApiAction, Resource};
@@ -177,11 +177,14 @@ pub fn session(caller: &Caller, port: &'static str, purpose: Option<String>, as_
 }
 
 fn moment(text: &str) -> Result<Timestamp> {
+    if let Ok(day) = text.trim().parse::<NaiveDate>() {
+        return Ok(day.and_time(NaiveTime::MIN).and_utc());
+    }
     // In a query string `+01:00` arrives as ` 01:00`.
     let parsed = DateTime::parse_from_rfc3339(&text.trim().replace(' ', "+"));
     parsed.map(|at| at.with_timezone(&Utc)).map_err(|_| {
         Error::usage("MW0935", format!("as_of=`{}` is not a moment", text.escape_debug()))
-            .hint("write it as RFC 3339, such as 2026-01-31T00:00:00Z")
+            .hint("write it as RFC 3339, such as 2026-01-31T00:00:00Z, or as a date, which means its first moment in UTC")
     })
 }
 
@@ -200,6 +203,7 @@ mod tests {
     #[test]
     fn a_moment_has_a_zone() {
         assert_eq!(moment("2026-01-31T01:00:00 01:00").unwrap().to_rfc3339(), "2026-01-31T00:00:00+00:00");
-        assert_eq!(moment("2026-01-31").unwrap_err().code, "MW0935");
+        assert_eq!(moment("2026-01-31").unwrap().to_rfc3339(), "2026-01-31T00:00:00+00:00");
+        assert_eq!(moment("2026-01-31T00:00:00").unwrap_err().code, "MW0935");
     }
 }

@@ -21,7 +21,7 @@ pub struct Visible<'a> {
 
 impl<'a> Visible<'a> {
     pub async fn to(caller: &'a Caller, app: &AppState) -> Result<Self> {
-        Ok(Self { caller, epoch: app.governance.now().await? })
+        Ok(Self { caller, epoch: app.query.epoch().await? })
     }
 
     pub fn revision(&self) -> u64 {

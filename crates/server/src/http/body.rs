@@ -53,7 +53,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
         };
         let error = Error::usage("MW0927", format!("the request's body cannot be read: {what}")).at(place);
         match suggest::from_serde(what) {
-            Some(name) => error.hint(format!("did you mean `{name}`?")),
+            Some(hint) => error.hint(hint),
             None => error,
         }
     })
@@ -83,6 +83,6 @@ mod tests {
     #[test]
     fn an_unknown_field_gets_a_suggestion() {
         let error = parse::<Asked>(br#"{"sql": "select 1", "purpos": "x"}"#).unwrap_err();
-        assert_eq!(error.hints, ["did you mean `purpose`?"]);
+        assert_eq!(error.hints, ["Did you mean `purpose`?"]);
     }
 }

@@ -2,11 +2,10 @@
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use meshwork_core::Error;
+use meshwork_core::{Error, suggestion};
 use serde::de::DeserializeOwned;
 
 use super::problem::Failure;
-use super::suggest;
 
 /// The query string as `T`.
 #[derive(Debug)]
@@ -33,10 +32,9 @@ pub fn check_names(query: Option<&str>, declared: &[String]) -> Result<(), Error
         if !declared.contains(&name) {
             let error =
                 Error::usage("MW0928", format!("there is no query parameter `{}` here", name.escape_debug()));
-            return Err(match suggest::nearest(&name, declared.iter().map(String::as_str)) {
-                Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None if declared.is_empty() => error.hint("this route takes no query parameters"),
-                None => error.hint(format!("it takes {}", declared.join(", "))),
+            return Err(match suggestion::hint(&name, declared.iter().map(String::as_str)) {
+                Some(hint) => error.hint(hint),
+                None => error.hint("this route takes no query parameters"),
             });
         }
         if seen.contains(&name) {
@@ -77,7 +75,7 @@ mod tests {
         assert!(check_names(Some("lim%69t=1"), &declared).is_ok());
         assert!(check_names(None, &[]).is_ok());
         let error = check_names(Some("limti=3"), &declared).unwrap_err();
-        assert_eq!(error.hints, ["did you mean `limit`?"]);
+        assert_eq!(error.hints, ["Did you mean `limit`?"]);
         let error = check_names(Some("limit=3&lim%69t=4"), &declared).unwrap_err();
         assert_eq!(error.message, "the query parameter `limit` is given twice");
     }

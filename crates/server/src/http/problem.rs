@@ -69,9 +69,9 @@ struct Carried(Box<Error>);
 /// Problem details (RFC 9457) with the platform's stable code and its hints.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
-    "type": "/api/problems/MW0920", "title": "Nothing by that name is visible to you", "status": 404,
-    "detail": "there is no product `sales.ordres` that you may see", "code": "MW0920",
-    "request": "0193c0de-0000-7000-8000-000000000000", "hints": ["did you mean `sales.orders`?"]
+    "type": "/api/problems/MW0742", "title": "It does not exist, or is not yours to see", "status": 404,
+    "detail": "there is no product `sales.ordres`, or it is not yours to see", "code": "MW0742",
+    "request": "0193c0de-0000-7000-8000-000000000000", "hints": []
 }))]
 pub struct Problem {
     /// Resolves, relative to the server, to the long explanation of the code.
@@ -80,7 +80,7 @@ pub struct Problem {
     pub title: String,
     pub status: u16,
     pub detail: String,
-    /// Stable, such as `MW0920`; the same as the command line shows.
+    /// Stable, such as `MW0742`; the same as the command line shows.
     pub code: String,
     /// The id of the request, also in the `x-request-id` header and in the server's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use meshwork_control::access::AccessService;
 use meshwork_control::audit::AuditService;
 use meshwork_control::credential::CredentialService;
-use meshwork_control::governance::Governance;
 use meshwork_control::mesh::MeshService;
 use meshwork_control::port::state::{PublicationState, RunLedger};
 use meshwork_control::query::QueryService;
@@ -17,7 +16,6 @@ use super::metrics::Metrics;
 #[derive(Clone)]
 pub struct AppState {
     pub credentials: Arc<CredentialService>,
-    pub governance: Arc<Governance>,
     pub mesh: Arc<MeshService>,
     pub query: Arc<QueryService>,
     pub access: Arc<AccessService>,

@@ -1,19 +1,12 @@
-//! "Did you mean": the nearest of the known names, if one is near.
+//! "Did you mean" out of serde's messages.
 
-pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(written, name), name))
-        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
-        .min()
-        .map(|(_, name)| name)
-}
+use meshwork_core::suggestion;
 
-/// From serde's "unknown field `a`, expected one of `b`, `c`": the nearest of those expected.
-pub fn from_serde(message: &str) -> Option<&str> {
+/// From "unknown field `a`, expected one of `b`, `c`": a hint with the nearest of those expected.
+pub fn from_serde(message: &str) -> Option<String> {
     let (before, expected) = message.split_once(", expected ")?;
     let written = quoted(before.strip_prefix("unknown ")?).next()?;
-    nearest(written, quoted(expected))
+    suggestion::hint(written, quoted(expected))
 }
 
 /// What stands between backticks.
@@ -26,10 +19,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_near_is_suggested() {
-        assert_eq!(nearest("limt", ["limit", "cursor"]), Some("limit"));
-        assert_eq!(nearest("colour", ["limit", "cursor"]), None);
-        assert_eq!(from_serde("unknown field `sqll`, expected one of `sql`, `purpose`"), Some("sql"));
+    fn the_nearest_of_those_expected() {
+        let hint = from_serde("unknown field `sqll`, expected one of `sql`, `purpose`");
+        assert_eq!(hint.as_deref(), Some("Did you mean `sql`?"));
         assert_eq!(from_serde("invalid type: map"), None);
     }
 }
