@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use meshwork_control::access::GrantRequest;
 use meshwork_core::agreement::Agreement;
 use meshwork_core::effect::Timestamp;
@@ -56,11 +57,11 @@ pub struct AgreementInfo {
     #[schema(value_type = Vec<Object>)]
     pub rows: Vec<Predicate>,
     pub granted_by: String,
-    pub granted_at: Timestamp,
+    pub granted_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
+    pub expires_at: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoked_at: Option<Timestamp>,
+    pub revoked_at: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Neither revoked nor expired.
@@ -110,7 +111,7 @@ pub struct Grant {
     #[schema(value_type = Vec<Object>)]
     pub rows: Vec<Predicate>,
     #[serde(default)]
-    pub expires_at: Option<Timestamp>,
+    pub expires_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub reason: Option<String>,
 }

@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::extract::{OriginalUri, State};
+use chrono::{DateTime, Utc};
 use meshwork_control::audit::{AuditQuery, Verification};
 use meshwork_core::audit::Kind;
-use meshwork_core::effect::Timestamp;
 use meshwork_core::permission::{ApiAction, Resource};
 use meshwork_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -36,9 +36,9 @@ struct ListParams {
     #[param(example = "marketing.leads")]
     table: Option<String>,
     /// Not before this moment.
-    since: Option<Timestamp>,
+    since: Option<DateTime<Utc>>,
     /// Not after this moment.
-    until: Option<Timestamp>,
+    until: Option<DateTime<Utc>>,
     /// How many at most, 1 to 1000; 100 unless given.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
@@ -50,7 +50,7 @@ struct ListParams {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditEntry {
     pub sequence: u64,
-    pub at: Timestamp,
+    pub at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// Stands for the actor also after its erasure.

@@ -96,9 +96,10 @@ async fn list(
         .flat_map(|(domain, product)| product.outputs.values().map(move |output| (domain, product, output)))
         .filter(|(domain, product, output)| visible.discovers_output(domain, product, output))
         .flat_map(|(domain, product, output)| {
-            output.versions.iter().map(|(major, version)| {
-                summary(&domain.name, &product.name, &output.name, *major, &version.contract)
-            })
+            output
+                .versions
+                .iter()
+                .map(|(major, version)| summary(&domain.name, &product.name, &output.name, *major, &version.contract))
         })
         .collect();
     let key = |c: &ContractSummary| format!("{} {} {:010}", c.domain, c.output, c.major);
@@ -121,7 +122,8 @@ async fn read(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let visible = Visible::to(&caller, &app).await?;
-    let called = format!("contract `{}.{}` version {}", domain.escape_debug(), output.escape_debug(), major.escape_debug());
+    let called =
+        format!("contract `{}.{}` version {}", domain.escape_debug(), output.escape_debug(), major.escape_debug());
     let (domain, product, output) = visible.output(&domain, &output, &called)?;
     let found = major.parse().ok().and_then(|major: u32| output.versions.get(&major).map(|version| (major, version)));
     let (major, version) = found.ok_or_else(|| unknown(&called))?;

@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use self::filter::Selection;
-use super::query::{QueryResult, bind_text, counted, head, session};
+use super::query::{QueryResult, answered, bind_text, counted, head, session};
 use crate::http::auth::Caller;
 use crate::http::format::{self, Format, Options};
 use crate::http::params::Params;
@@ -113,7 +113,7 @@ async fn read(
     let mut response = if method == Method::HEAD {
         head(format)
     } else {
-        let answer = counted(&app, app.query.execute(&prepared, values).await)?;
+        let answer = answered(&app, app.query.execute(&prepared, values).await)?;
         let options = Options {
             query_id: answer.query_id.to_string(),
             csv_raw: asked.csv_raw,
@@ -163,15 +163,27 @@ async fn served(
     table: &TableUse,
     as_of: Option<Timestamp>,
 ) -> Result<Option<(Publication, PublishedOutput)>> {
-    let found = app.publications.resolve(&table.output_id, table.major, as_of).await?;
-    Ok(found.and_then(|publication| {
-        let pinned = |part: &&PublishedOutput| {
-            part.output == table.output_id && part.major == table.major && part.delta_version == table.delta_version
-        };
+    let pinned = |part: &&PublishedOutput| {
+        part.output == table.output_id && part.major == table.major && part.delta_version == table.delta_version
+    };
+    let with_part = |publication: Publication| {
         let part = publication.outputs.iter().find(pinned).cloned()?;
         Some((publication, part))
-    }))
+    };
+    let Some(newest) = app.publications.resolve(&table.output_id, table.major, as_of).await? else { return Ok(None) };
+    let product = newest.product.clone();
+    match with_part(newest) {
+        Some(found) => Ok(Some(found)),
+        // Another one came since the statement was planned.
+        None => {
+            let recent = app.publications.publications(Some(&product), None, RECENT).await?;
+            Ok(recent.into_iter().find_map(with_part))
+        }
+    }
 }
+
+/// Publications that can come between planning a statement and looking up what it reads.
+const RECENT: u32 = 20;
 
 fn etag(
     table: Option<&TableUse>,
@@ -179,16 +191,11 @@ fn etag(
     uri: &Uri,
     format: Format,
 ) -> HeaderValue {
-    let read = table.map(|table| {
-        format!("{} {} {} {}", table.output_id, table.major, table.delta_version, table.decision_digest)
-    });
+    let read = table
+        .map(|table| format!("{} {} {} {}", table.output_id, table.major, table.delta_version, table.decision_digest));
     let publication = served.map(|(publication, _)| publication.id.to_string());
-    let parts = [
-        read.unwrap_or_default(),
-        publication.unwrap_or_default(),
-        uri.to_string(),
-        format.media_type().to_owned(),
-    ];
+    let parts =
+        [read.unwrap_or_default(), publication.unwrap_or_default(), uri.to_string(), format.media_type().to_owned()];
     etag::over(parts.iter().map(|part| part.as_bytes()))
 }
 

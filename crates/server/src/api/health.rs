@@ -36,7 +36,7 @@ async fn healthz() -> Json<Health> {
 /// The state can be read, so requests can be answered.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, body = Health)))]
 async fn readyz(State(app): State<AppState>) -> Answer<Json<Health>> {
-    app.publications.current().await?;
+    app.mesh.applied().await?;
     Ok(Json(Health { status: "ok" }))
 }
 

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::Path;
-use meshwork_core::permission::{self, ApiAction};
 use meshwork_core::codes;
+use meshwork_core::permission::{self, ApiAction};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -25,7 +25,7 @@ struct ProblemCode {
 }
 
 /// What an error code means, and what to do about it.
-#[utoipa::path(get, path = "/api/problems/{code}", tag = "operations", security(()),
+#[utoipa::path(get, path = "/api/problems/{code}", tag = "operations",
     params(("code" = String, Path, description = "Such as MW0928", example = "MW0928")),
     responses((status = 200, body = ProblemCode)))]
 async fn read(Path(code): Path<String>) -> Answer<Json<ProblemCode>> {

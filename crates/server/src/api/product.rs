@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
+use chrono::{DateTime, Utc};
 use meshwork_core::contract::Field;
-use meshwork_core::effect::Timestamp;
 use meshwork_core::mesh::Domain;
 use meshwork_core::permission::{ApiAction, Resource};
 use meshwork_core::product::{Input, Output, OutputVersion, Product, SourceKind};
@@ -128,7 +128,7 @@ pub struct ColumnInfo {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PublishedInfo {
     pub publication: String,
-    pub at: Timestamp,
+    pub at: DateTime<Utc>,
     pub contract_version: String,
 }
 
@@ -184,7 +184,12 @@ fn column(field: &Field) -> ColumnInfo {
     }
 }
 
-fn output_version(table: &str, major: u32, version: &OutputVersion, published: Option<PublishedInfo>) -> OutputVersionInfo {
+fn output_version(
+    table: &str,
+    major: u32,
+    version: &OutputVersion,
+    published: Option<PublishedInfo>,
+) -> OutputVersionInfo {
     OutputVersionInfo {
         major,
         table: format!("{table}_v{major}"),
@@ -200,7 +205,8 @@ fn output(domain: &Domain, output: &Output, current: &[Publication]) -> OutputIn
     let table = format!("{}.{}", domain.name, output.name);
     let published = |major: u32| {
         let served = |publication: &Publication| {
-            let part = publication.outputs.iter().find(|o| Some(&o.output) == output.id.as_ref() && o.major == major)?;
+            let part =
+                publication.outputs.iter().find(|o| Some(&o.output) == output.id.as_ref() && o.major == major)?;
             Some(PublishedInfo {
                 publication: publication.id.to_string(),
                 at: publication.at,

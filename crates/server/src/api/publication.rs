@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
-use meshwork_core::effect::Timestamp;
+use chrono::{DateTime, Utc};
 use meshwork_core::id::PublicationId;
 use meshwork_core::permission::{ApiAction, Resource};
 use meshwork_core::publication::Publication;
@@ -29,7 +29,7 @@ pub struct PublicationInfo {
     pub product: String,
     pub run: String,
     /// All outputs became visible together at this moment; `as_of` it reads exactly this.
-    pub at: Timestamp,
+    pub at: DateTime<Utc>,
     pub outputs: Vec<PublishedOutputInfo>,
 }
 

@@ -117,7 +117,7 @@ async fn query(
     let session = session(&caller, "http", asked.purpose, asked.as_of.as_deref())?;
     let prepared = counted(&app, app.query.prepare(&session, &asked.sql).await)?;
     let values = bind_json(&prepared.parameters(), &asked.params)?;
-    let answer = counted(&app, app.query.execute(&prepared, values).await)?;
+    let answer = answered(&app, app.query.execute(&prepared, values).await)?;
     let options = Options {
         query_id: answer.query_id.to_string(),
         csv_raw: form.csv_raw,
@@ -147,7 +147,7 @@ async fn query_by_url(
     if method == Method::HEAD {
         return Ok(head(format));
     }
-    let answer = counted(&app, app.query.execute(&prepared, values).await)?;
+    let answer = answered(&app, app.query.execute(&prepared, values).await)?;
     let options = Options {
         query_id: answer.query_id.to_string(),
         csv_raw: asked.csv_raw,
@@ -165,7 +165,12 @@ pub fn head(format: Format) -> Response {
     response
 }
 
-pub fn session(caller: &Caller, port: &'static str, purpose: Option<String>, as_of: Option<&str>) -> Result<QuerySession> {
+pub fn session(
+    caller: &Caller,
+    port: &'static str,
+    purpose: Option<String>,
+    as_of: Option<&str>,
+) -> Result<QuerySession> {
     Ok(QuerySession {
         actor: caller.session.actor.clone(),
         subject: caller.session.subject.clone(),
@@ -183,11 +188,20 @@ fn moment(text: &str) -> Result<Timestamp> {
     // In a query string `+01:00` arrives as ` 01:00`.
     let parsed = DateTime::parse_from_rfc3339(&text.trim().replace(' ', "+"));
     parsed.map(|at| at.with_timezone(&Utc)).map_err(|_| {
-        Error::usage("MW0935", format!("as_of=`{}` is not a moment", text.escape_debug()))
-            .hint("write it as RFC 3339, such as 2026-01-31T00:00:00Z, or as a date, which means its first moment in UTC")
+        Error::usage("MW0935", format!("as_of=`{}` is not a moment", text.escape_debug())).hint(
+            "write it as RFC 3339, such as 2026-01-31T00:00:00Z, or as a date, which means its first moment in UTC",
+        )
     })
 }
 
+/// The same for what is executed: only that is an answer.
+pub fn answered<T>(app: &AppState, result: Result<T>) -> Result<T> {
+    let answer = counted(app, result)?;
+    app.metrics.query("http", "ok");
+    Ok(answer)
+}
+
+/// Counts a refusal or a failure.
 pub fn counted<T>(app: &AppState, result: Result<T>) -> Result<T> {
     if let Err(error) = &result {
         let refused = matches!(error.kind, Kind::Forbidden | Kind::NotFound | Kind::Unauthenticated);

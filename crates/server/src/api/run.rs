@@ -6,9 +6,9 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use meshwork_control::run::{RunRequest, RunUpdate};
-use meshwork_core::effect::Timestamp;
 use meshwork_core::id::RunId;
 use meshwork_core::permission::{ApiAction, Resource};
 use meshwork_core::run::{Run, RunReport};
@@ -46,9 +46,9 @@ pub struct RunInfo {
     /// Who started it.
     #[schema(example = "user:ana")]
     pub actor: String,
-    pub started_at: Timestamp,
+    pub started_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Timestamp>,
+    pub finished_at: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publication: Option<String>,
     /// Why it was blocked or failed. Others than the owners see the code only.
@@ -141,7 +141,7 @@ async fn read(State(app): State<AppState>, caller: Caller, Path(id): Path<String
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
-    pub at: Timestamp,
+    pub at: DateTime<Utc>,
     #[schema(example = "info")]
     pub level: String,
     pub line: String,

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use meshwork_control::credential::NewToken;
 use meshwork_control::port::state::Token;
-use meshwork_core::effect::Timestamp;
 use meshwork_core::id::TokenId;
 use meshwork_core::permission::{self, ApiAction, Resource};
 use meshwork_core::principal::Principal;
@@ -34,9 +34,9 @@ pub struct TokenInfo {
     pub id: String,
     pub user: String,
     pub label: String,
-    pub created_at: Timestamp,
+    pub created_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
+    pub expires_at: Option<DateTime<Utc>>,
     /// The one purpose that it may be used for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
@@ -66,7 +66,7 @@ pub struct CreateToken {
     /// What it is used for, so that it can be told from the others.
     pub label: String,
     #[serde(default)]
-    pub expires_at: Option<Timestamp>,
+    pub expires_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub purpose: Option<String>,
 }

@@ -84,10 +84,15 @@ async fn list(
 
 /// Creates a user, or replaces one.
 #[utoipa::path(post, path = "/users", tag = "access", request_body = PutUser, responses((status = 200, body = UserInfo)))]
-async fn put(State(app): State<AppState>, caller: Caller, JsonBody(asked): JsonBody<PutUser>) -> Answer<Json<UserInfo>> {
+async fn put(
+    State(app): State<AppState>,
+    caller: Caller,
+    JsonBody(asked): JsonBody<PutUser>,
+) -> Answer<Json<UserInfo>> {
     caller.may(Resource::User { name: &asked.name })?;
     let teams = asked.teams.into_iter().map(team).collect::<Result<Vec<Name>>>()?;
-    let user = NewUser { name: asked.name, teams, admin: asked.admin, password: asked.password, disabled: asked.disabled };
+    let user =
+        NewUser { name: asked.name, teams, admin: asked.admin, password: asked.password, disabled: asked.disabled };
     Ok(Json(app.credentials.put_user(&caller.session.actor, user).await?.into()))
 }
 

@@ -1,13 +1,11 @@
 //! Who the server takes the caller for.
 
 use axum::Json;
-use axum::extract::State;
 use meshwork_core::permission::{ApiAction, Resource};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::http::AppState;
 use crate::http::auth::Caller;
 use crate::http::problem::Answer;
 use crate::http::table::Routes;
@@ -35,7 +33,7 @@ pub struct WhoAmI {
 
 /// Who you are to the server, and in which teams and domains.
 #[utoipa::path(get, path = "/whoami", tag = "access", responses((status = 200, body = WhoAmI)))]
-async fn read(State(_): State<AppState>, caller: Caller) -> Answer<Json<WhoAmI>> {
+async fn read(caller: Caller) -> Answer<Json<WhoAmI>> {
     caller.may(Resource::Mesh)?;
     let subject = caller.subject();
     Ok(Json(WhoAmI {

@@ -89,7 +89,8 @@ impl Caller {
             (Some(stated), Some(settled)) if stated == *settled => Ok(Some(stated)),
             (Some(_), Some(settled)) => {
                 let message = format!("the purpose of this session is `{}`", settled.escape_debug());
-                Err(Error::forbidden("MW0943", message).hint("state the purpose once, and the one that the token is for"))
+                Err(Error::forbidden("MW0943", message)
+                    .hint("state the purpose once, and the one that the token is for"))
             }
         }
     }
@@ -135,7 +136,8 @@ pub(super) async fn identify(
         let principal = principal(name)?;
         permission::may(Some(&session.actor), ApiAction::Impersonate, Resource::Mesh)?;
         session.subject = app.credentials.subject(&principal).await?;
-        session.purpose = session.subject.purpose.clone();
+        // What the actor's token pins holds also while it acts for another.
+        session.purpose = session.actor.purpose.clone();
     }
     if let Some(purpose) = text(headers, PURPOSE)? {
         let pinned = session.actor.purpose.as_deref();

@@ -210,7 +210,12 @@ impl Encoding {
                 Ok(bytes) => self.ready.push_back(bytes.into()),
                 Err(error) => {
                     self.over = true;
-                    tracing::warn!(request = self.request_id, code = error.code, "a result broke off: {}", error.message);
+                    tracing::warn!(
+                        request = self.request_id,
+                        code = error.code,
+                        "a result broke off: {}",
+                        error.message
+                    );
                     let problem = Problem::of(&error, self.request_id.as_deref());
                     match self.encoder.fail(&problem) {
                         Some(bytes) => self.ready.push_back(bytes.into()),

@@ -6,9 +6,7 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    Components, InfoBuilder, License, OpenApi, Ref, RefOr, Response, ResponseBuilder, Tag,
-};
+use utoipa::openapi::{Components, InfoBuilder, License, OpenApi, Ref, RefOr, Response, ResponseBuilder, Tag};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{CONTENT_TYPE, Problem};
@@ -54,7 +52,7 @@ pub fn complete(mut document: OpenApi, table: &Table) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::new);
     describe_problems(components);
     for (name, scheme) in [("bearer", HttpAuthScheme::Bearer), ("basic", HttpAuthScheme::Basic)] {
-        components.security_schemes.insert(name.to_owned(), SecurityScheme::Http(Http::new(scheme)));
+        components.security_schemes.insert(name.to_owned(), RefOr::T(SecurityScheme::Http(Http::new(scheme))));
     }
     for route in table.routes() {
         let Some(item) = document.paths.paths.get_mut(&route.path) else { continue };
@@ -130,7 +128,8 @@ fn common(operation: &mut Operation, access: Access, asked: &str) {
         }
     });
     let action: ApiAction = access.action();
-    let extension = utoipa::openapi::extensions::Extensions::builder().add("x-permission", json!(action.name())).build();
+    let extension =
+        utoipa::openapi::extensions::Extensions::builder().add("x-permission", json!(action.name())).build();
     operation.extensions = Some(extension);
 }
 

@@ -68,7 +68,12 @@ fn limit(asked: Option<u32>) -> Result<u32, Error> {
 }
 
 /// A page of what is already in order; `key` is unique and rises through the list.
-pub fn of_sorted<T>(items: impl IntoIterator<Item = T>, asked: &Asked, uri: &Uri, key: impl Fn(&T) -> String) -> Page<T> {
+pub fn of_sorted<T>(
+    items: impl IntoIterator<Item = T>,
+    asked: &Asked,
+    uri: &Uri,
+    key: impl Fn(&T) -> String,
+) -> Page<T> {
     let rest = items.into_iter().filter(|item| asked.after.as_ref().is_none_or(|after| key(item) > *after));
     of_fetched(rest.take(asked.limit as usize + 1).collect(), asked.limit, uri, key)
 }

@@ -30,8 +30,7 @@ pub fn check_names(query: Option<&str>, declared: &[String]) -> Result<(), Error
     for pair in query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
         let name = decode(pair.split_once('=').map_or(pair, |(name, _)| name));
         if !declared.contains(&name) {
-            let error =
-                Error::usage("MW0928", format!("there is no query parameter `{}` here", name.escape_debug()));
+            let error = Error::usage("MW0928", format!("there is no query parameter `{}` here", name.escape_debug()));
             return Err(match suggestion::hint(&name, declared.iter().map(String::as_str)) {
                 Some(hint) => error.hint(hint),
                 None => error.hint("this route takes no query parameters"),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use meshwork_core::Error;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::timeout::TimeoutLayer;
 use utoipa::openapi::OpenApi;
 
@@ -22,7 +23,6 @@ use crate::api;
 
 /// Statements and grants are small.
 const BODY_LIMIT: usize = 4 << 20;
-
 
 /// Until an answer begins; what streams after that is bounded by the query's own limit.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -64,6 +64,10 @@ pub fn router(app: AppState) -> Router {
     let (router, document, table) = all().finish();
     let document = serde_json::to_vec(&openapi::complete(document, &table)).unwrap_or_default();
     let checks = Guard { app: app.clone(), table };
+    // Updates must not wait in a compressor, and Parquet is compressed already.
+    let compressible = DefaultPredicate::new()
+        .and(NotForContentType::const_new("application/x-ndjson"))
+        .and(NotForContentType::const_new("application/vnd.apache.parquet"));
     // The last layer is the outermost: it sees the request first and the answer last.
     router
         .fallback(|| async { StatusCode::NOT_FOUND })
@@ -77,7 +81,7 @@ pub fn router(app: AppState) -> Router {
                 .map(axum::body::Body::new)
         }))
         .layer(middleware::from_fn_with_state(app.clone(), problem::render))
-        .layer(CompressionLayer::new().gzip(true))
+        .layer(CompressionLayer::new().gzip(true).compress_when(compressible))
         .layer(middleware::from_fn_with_state(app.clone(), request::observe))
         .with_state(app)
 }

@@ -152,19 +152,22 @@ impl Table {
         self.0.values().flat_map(BTreeMap::values)
     }
 
-    fn find(&self, path: &str, method: &Method) -> Result<&Declared, Response> {
-        let methods = self.0.get(path);
+    fn find(&self, path: &str, method: &Method) -> Option<&Declared> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        methods.and_then(|methods| methods.get(method.as_str())).ok_or_else(|| {
-            let mut allow: Vec<&str> = methods.into_iter().flat_map(BTreeMap::keys).map(String::as_str).collect();
-            if allow.contains(&"GET") {
-                allow.push("HEAD");
-            }
-            let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
-            let allow = HeaderValue::from_str(&allow.join(", ")).unwrap_or(HeaderValue::from_static(""));
+        self.0.get(path)?.get(method.as_str())
+    }
+
+    /// 405 with the methods that the path has.
+    fn refuse(&self, path: &str) -> Response {
+        let mut allow: Vec<&str> = self.0.get(path).into_iter().flat_map(BTreeMap::keys).map(String::as_str).collect();
+        if allow.contains(&"GET") {
+            allow.push("HEAD");
+        }
+        let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
+        if let Ok(allow) = HeaderValue::from_str(&allow.join(", ")) {
             response.headers_mut().insert(header::ALLOW, allow);
-            response
-        })
+        }
+        response
     }
 }
 
@@ -180,9 +183,8 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
     let Some(path) = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()) else {
         return next.run(request).await;
     };
-    let declared = match guard.table.find(&path, request.method()) {
-        Ok(declared) => declared.clone(),
-        Err(refusal) => return refusal,
+    let Some(declared) = guard.table.find(&path, request.method()).cloned() else {
+        return guard.table.refuse(&path);
     };
     if let Err(error) = params::check_names(request.uri().query(), &declared.query) {
         return Failure::from(error).into_response();

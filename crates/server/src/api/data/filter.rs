@@ -185,7 +185,8 @@ impl<'a> Parser<'a> {
                 '(' => Token::Open,
                 ')' => Token::Close,
                 '\'' | '"' => {
-                    let (text, end) = quoted(&chars, at).ok_or_else(|| self.error_at(begin, "a quote is never closed"))?;
+                    let (text, end) =
+                        quoted(&chars, at).ok_or_else(|| self.error_at(begin, "a quote is never closed"))?;
                     at = end;
                     if c == '"' { Token::Quoted(text) } else { Token::Text(text) }
                 }
@@ -270,11 +271,12 @@ impl<'a> Parser<'a> {
     fn operator(&mut self) -> Result<&'static str> {
         const OPERATORS: [(&str, &str); 7] =
             [("eq", "="), ("ne", "<>"), ("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="), ("like", "LIKE")];
-        let found = OPERATORS.iter().find(|(name, _)| {
-            matches!(self.peek(), Some(Token::Word(word)) if word.eq_ignore_ascii_case(name))
-        });
+        let found = OPERATORS
+            .iter()
+            .find(|(name, _)| matches!(self.peek(), Some(Token::Word(word)) if word.eq_ignore_ascii_case(name)));
         let (_, sql) = found.ok_or_else(|| {
-            self.error("expected an operator").hint("the operators are eq, ne, lt, le, gt, ge, like, in, not in, is null, is not null")
+            self.error("expected an operator")
+                .hint("the operators are eq, ne, lt, le, gt, ge, like, in, not in, is null, is not null")
         })?;
         self.at += 1;
         Ok(sql)
@@ -300,8 +302,11 @@ impl<'a> Parser<'a> {
 
     fn error_at(&self, at: usize, what: impl Into<String>) -> Error {
         let column = u32::try_from(at + 1).unwrap_or(u32::MAX);
-        Error::usage("MW0934", format!("`{}` cannot be read: {}", self.name, what.into()))
-            .at(Place { path: self.name.to_owned(), line: 1, column })
+        Error::usage("MW0934", format!("`{}` cannot be read: {}", self.name, what.into())).at(Place {
+            path: self.name.to_owned(),
+            line: 1,
+            column,
+        })
     }
 }
 

@@ -80,7 +80,8 @@ mod tests {
             Some(DataType::Utf8),
             None,
         ];
-        let values = [json!(7), json!(0.10), json!("1970-01-02"), json!("1970-01-01T00:00:01Z"), json!(null), json!("x")];
+        let values =
+            [json!(7), json!(0.10), json!("1970-01-02"), json!("1970-01-01T00:00:01Z"), json!(null), json!("x")];
         let bound = bind_json(&types, &values).unwrap();
         assert_eq!(bound[0].as_primitive::<Int64Type>().value(0), 7);
         assert_eq!(bound[1].as_primitive::<Decimal128Type>().value(0), 10);

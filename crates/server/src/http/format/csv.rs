@@ -20,7 +20,11 @@ pub struct Csv {
 impl Csv {
     pub fn new(schema: &SchemaRef, raw: bool) -> Result<Self> {
         if let Some(nested) = schema.fields().iter().find(|field| field.data_type().is_nested()) {
-            let message = format!("CSV has no form for column `{}`, which is a {}", nested.name(), plain::type_name(nested.data_type()));
+            let message = format!(
+                "CSV has no form for column `{}`, which is a {}",
+                nested.name(),
+                plain::type_name(nested.data_type())
+            );
             return Err(Error::usage("MW0933", message).hint("leave the column out, or accept JSON, Arrow or Parquet"));
         }
         let schema = plain::text_schema(schema);

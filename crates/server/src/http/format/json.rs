@@ -27,9 +27,7 @@ impl Json {
 
 impl Encoder for Json {
     fn begin(&mut self) -> Result<Vec<u8>> {
-        let column = |field: &arrow::datatypes::FieldRef| {
-            json!({ "name": field.name(), "type": plain::type_name(field.data_type()), "nullable": field.is_nullable() })
-        };
+        let column = |field: &arrow::datatypes::FieldRef| json!({ "name": field.name(), "type": plain::type_name(field.data_type()), "nullable": field.is_nullable() });
         let columns: Vec<_> = self.schema.fields().iter().map(column).collect();
         let head = json!({ "query_id": self.query_id, "columns": columns });
         let mut text = serde_json::to_vec(&head).map_err(broken)?;

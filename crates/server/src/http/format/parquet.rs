@@ -24,8 +24,10 @@ impl Parquet {
         let names = plain::distinct_names(schema);
         let named = schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name));
         let schema = Arc::new(Schema::new(named.collect::<Vec<Field>>()));
-        let properties =
-            WriterProperties::builder().set_created_by("meshwork".to_owned()).set_compression(Compression::SNAPPY).build();
+        let properties = WriterProperties::builder()
+            .set_created_by("meshwork".to_owned())
+            .set_compression(Compression::SNAPPY)
+            .build();
         let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(|error| {
             Error::usage("MW0933", format!("Parquet has no form for these columns: {error}"))
                 .hint("leave out or cast the column, or accept JSON or Arrow")

@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::ipc::reader::StreamReader;
 use axum::body::to_bytes;
 use futures::stream;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
 
@@ -76,10 +76,7 @@ async fn an_empty_result_is_well_formed_everywhere() {
 #[tokio::test]
 async fn csv_defuses_formulas_in_text_only() {
     let text = encode(Format::Csv, vec![Ok(sample())], options()).await.unwrap();
-    assert_eq!(
-        text,
-        "id,note,at,price,id_2\n-1,'=1+1,2023-11-14T22:13:20Z,12.50,\"a,b\"\n2,,,-0.03,\"\"\"q\"\"\"\n"
-    );
+    assert_eq!(text, "id,note,at,price,id_2\n-1,'=1+1,2023-11-14T22:13:20Z,12.50,\"a,b\"\n2,,,-0.03,\"\"\"q\"\"\"\n");
     let raw = encode(Format::Csv, vec![Ok(sample())], Options { csv_raw: true, ..options() }).await.unwrap();
     assert!(std::str::from_utf8(&raw).unwrap().contains("-1,=1+1,"));
 }

@@ -22,22 +22,23 @@ use meshwork_control::governance::Governance;
 use meshwork_control::mesh::{MeshReader, MeshService};
 use meshwork_control::platform::Ports;
 use meshwork_control::port::data::{
-    BatchStream, PlanRequest, PlannedQuery, QueryEngine, QueryLimits, RunEngine, RunLimits, RunObserver, RunSpec, SqlCheck,
-    SqlChecker, TableUse,
+    BatchStream, GovernedTable, PlanRequest, PlannedQuery, QueryEngine, QueryLimits, RunEngine, RunLimits, RunObserver, RunSpec,
+    SqlCheck, SqlChecker, TableUse,
 };
 use meshwork_control::port::process::{RunChild, RunProcess};
 use meshwork_control::port::state::{AgreementState, MeshState, RunLedger};
 use meshwork_control::query::{QueryService, QuerySettings};
-use meshwork_control::run::{RunService, RunSettings};
+use meshwork_control::run::{GovernedReads, RunPorts, RunService, RunSettings};
 use meshwork_core::contract::Table;
 use meshwork_core::effect::NoFaults;
 use meshwork_core::id::{ColumnId, DomainId, Ids, OutputId, ProductId, RunId};
 use meshwork_core::mesh::Mesh;
+use meshwork_core::name::Name;
 use meshwork_core::policy::MeshKey;
 use meshwork_core::principal::{Grantee, Principal, Subject};
-use meshwork_core::product::{Product, Status};
+use meshwork_core::product::{Product, ProductInput, Status};
 use meshwork_core::publication::TableLocation;
-use meshwork_core::run::{OutputReport, RunReport};
+use meshwork_core::run::{OutputReport, Run, RunReport};
 use meshwork_core::{Diagnostic, Error, Place, Result};
 use meshwork_store::SqliteState;
 use meshwork_testkit::{SeededEntropy, TestClock, moment, name};
@@ -45,9 +46,7 @@ use meshwork_testkit::{SeededEntropy, TestClock, moment, name};
 use crate::http::{AppState, Metrics, router};
 
 pub struct World {
-    pub app: AppState,
-    pub router: Router,
-    pub clock: Arc<TestClock>,
+    router: Router,
     tokens: Vec<(&'static str, String)>,
     _folder: tempfile::TempDir,
 }
@@ -107,27 +106,37 @@ impl World {
             CredentialService::new(state.clone(), reader.clone(), sink.clone(), clock.clone(), entropy.clone());
         let settings = QuerySettings { mesh_key: MeshKey::new([1; 32]), limits: limits() };
         let query = QueryService::new(ports.clone(), governance.clone(), sink.clone(), settings);
-        let mut world_tokens = Vec::new();
-        for (user, team, admin) in
-            [("ana", None, false), ("olga", Some("sales_team"), false), ("otto", Some("finance_team"), false), ("adam", None, true)]
-        {
+        let mut tokens = Vec::new();
+        for (user, team, admin) in [
+            ("ana", None, false),
+            ("olga", Some("sales_team"), false),
+            ("otto", Some("finance_team"), false),
+            ("adam", None, true),
+        ] {
             let teams = team.into_iter().map(name).collect();
             let new = NewUser { name: user.into(), teams, admin, password: None, disabled: false };
             let owner = Subject::owner(None);
             credentials.put_user(&owner, new).await.unwrap();
             let new = NewToken { user: user.into(), label: "test".into(), expires_at: None, purpose: None };
             let (_, secret) = credentials.create_token(&owner, new).await.unwrap();
-            world_tokens.push((user, secret));
+            tokens.push((user, secret));
         }
         let app = AppState {
             credentials: Arc::new(credentials),
             mesh: Arc::new(MeshService::new(ports.clone(), reader, sink.clone())),
             access: Arc::new(AccessService::new(ports.clone(), governance, sink.clone())),
             runs: Arc::new(RunService::new(
-                ports.clone(),
-                Arc::new(NoProcess),
-                Arc::new(query.clone()),
-                Arc::new(NoFaults),
+                RunPorts {
+                    mesh: state.clone(),
+                    runs: state.clone(),
+                    publications: state.clone(),
+                    engine: Arc::new(Engine),
+                    process: Arc::new(NoProcess),
+                    reads: Arc::new(NoProcess),
+                    clock: clock.clone(),
+                    entropy: entropy.clone(),
+                    faults: Arc::new(NoFaults),
+                },
                 run_settings(folder.path()),
             )),
             query: Arc::new(query),
@@ -138,7 +147,7 @@ impl World {
             entropy,
             metrics: Arc::new(Metrics::default()),
         };
-        Self { router: router(app.clone()), app, clock, tokens: world_tokens, _folder: folder }
+        Self { router: router(app), tokens, _folder: folder }
     }
 
     pub fn token(&self, user: &str) -> &str {
@@ -163,7 +172,8 @@ impl World {
         use tower::ServiceExt;
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let body = to_bytes(body, usize::MAX).await.map(|bytes| bytes.to_vec()).unwrap_or_else(|_| b"(broke off)".to_vec());
+        let body =
+            to_bytes(body, usize::MAX).await.map(|bytes| bytes.to_vec()).unwrap_or_else(|_| b"(broke off)".to_vec());
         Reply { status: parts.status, headers: parts.headers, body }
     }
 
@@ -206,7 +216,7 @@ async fn fill(state: &SqliteState) {
     let actor = Principal::User("test".into());
     state.apply(0, &mesh(), &serde_json::json!([]), &actor, moment(0)).await.unwrap();
     for (at, product) in [(10, "orders"), (20, "orders"), (30, "plans")] {
-        let run = meshwork_core::run::Run {
+        let run = Run {
             name: format!("sales.{product}"),
             started_at: moment(at),
             ..meshwork_testkit::run(&format!("run-{at}"), product)
@@ -346,5 +356,18 @@ struct NoProcess;
 impl RunProcess for NoProcess {
     async fn start(&self, _: &RunSpec) -> Result<Box<dyn RunChild>> {
         Err(Error::environment("MW0664", "no processes here"))
+    }
+}
+
+#[async_trait]
+impl GovernedReads for NoProcess {
+    async fn input(&self, _: &RunId, _: &Name, _: &Name, _: &ProductInput) -> Result<GovernedTable> {
+        Err(Error::forbidden("MW0702", "nothing to read"))
+    }
+    async fn reference(&self, _: &RunId, _: &Name, _: &Name, _: &str) -> Result<GovernedTable> {
+        Err(Error::forbidden("MW0702", "nothing to read"))
+    }
+    async fn shown(&self, _: &Subject, _: &Run, report: RunReport) -> Result<RunReport> {
+        Ok(report)
     }
 }
