@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::{DefaultBodyLimit, State};
+use meshwork_control::mesh::{Drift, Outcome, Planned};
 use meshwork_core::mesh::Mesh;
-use meshwork_core::permission::{ApiAction, Resource};
+use meshwork_core::permission::ApiAction;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::UtoipaMethodRouterExt;
@@ -59,9 +60,8 @@ async fn plan(
     State(app): State<AppState>,
     caller: Caller,
     JsonBody(asked): JsonBody<PlanRequest>,
-) -> Answer<Json<serde_json::Value>> {
-    caller.may(Resource::Mesh)?;
-    Ok(Json(app.mesh.plan(caller.subject(), &asked.mesh, asked.prune).await?))
+) -> Answer<Json<Planned>> {
+    Ok(Json(app.mesh.plan(caller.asked_by_the_use_case(), &asked.mesh, asked.prune).await?))
 }
 
 /// Applies a mesh in one transaction, if the state is still at `base`. Applying the same again changes nothing.
@@ -70,9 +70,9 @@ async fn apply(
     State(app): State<AppState>,
     caller: Caller,
     JsonBody(asked): JsonBody<ApplyRequest>,
-) -> Answer<Json<serde_json::Value>> {
-    let subject = caller.asked_by_the_use_case();
-    Ok(Json(app.mesh.apply(subject, &asked.mesh, asked.base, asked.prune).await?))
+) -> Answer<Json<Outcome>> {
+    let (actor, subject) = (&caller.session.actor, caller.asked_by_the_use_case());
+    Ok(Json(app.mesh.apply(actor, subject, &asked.mesh, asked.base, asked.prune).await?))
 }
 
 /// How the applied mesh and what is stored differ from what is declared.
@@ -81,7 +81,6 @@ async fn drift(
     State(app): State<AppState>,
     caller: Caller,
     JsonBody(asked): JsonBody<DriftRequest>,
-) -> Answer<Json<serde_json::Value>> {
-    caller.may(Resource::Mesh)?;
-    Ok(Json(app.mesh.drift(caller.subject(), &asked.mesh).await?))
+) -> Answer<Json<Drift>> {
+    Ok(Json(app.mesh.drift(caller.asked_by_the_use_case(), &asked.mesh).await?))
 }
