@@ -28,7 +28,7 @@ use meshwork_core::run::{Run, RunReport};
 use sha2::{Digest, Sha256};
 
 use self::catalog::{Resolved, StatementCatalog};
-use crate::governance::Governance;
+use crate::governance::{Epoch, Governance};
 use crate::platform::Ports;
 use crate::port::audit::AuditSink;
 use crate::port::data::{
@@ -231,6 +231,11 @@ impl QueryService {
     pub async fn query(&self, session: &QuerySession, sql: &str, values: Vec<ArrayRef>) -> Result<Answer> {
         let prepared = self.prepare(session, sql).await?;
         self.execute(&prepared, values).await
+    }
+
+    /// The applied mesh and what governs it now, for whoever lists or describes.
+    pub async fn epoch(&self) -> Result<Arc<Epoch>> {
+        self.inner.governance.now().await
     }
 
     /// The catalog of one reader, as its statements see it now.

@@ -22,21 +22,20 @@ use meshwork_control::governance::Governance;
 use meshwork_control::mesh::{MeshReader, MeshService};
 use meshwork_control::platform::Ports;
 use meshwork_control::port::data::{
-    BatchStream, GovernedTable, PlanRequest, PlannedQuery, QueryEngine, QueryLimits, RunEngine, RunLimits, RunObserver, RunSpec,
+    BatchStream, PlanRequest, PlannedQuery, QueryEngine, QueryLimits, RunEngine, RunLimits, RunObserver, RunSpec,
     SqlCheck, SqlChecker, TableUse,
 };
 use meshwork_control::port::process::{RunChild, RunProcess};
 use meshwork_control::port::state::{AgreementState, MeshState, RunLedger};
 use meshwork_control::query::{QueryService, QuerySettings};
-use meshwork_control::run::{GovernedReads, RunPorts, RunService, RunSettings};
+use meshwork_control::run::{RunPorts, RunService, RunSettings};
 use meshwork_core::contract::Table;
 use meshwork_core::effect::NoFaults;
 use meshwork_core::id::{ColumnId, DomainId, Ids, OutputId, ProductId, RunId};
 use meshwork_core::mesh::Mesh;
-use meshwork_core::name::Name;
 use meshwork_core::policy::MeshKey;
 use meshwork_core::principal::{Grantee, Principal, Subject};
-use meshwork_core::product::{Product, ProductInput, Status};
+use meshwork_core::product::{Product, Status};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::run::{OutputReport, Run, RunReport};
 use meshwork_core::{Diagnostic, Error, Place, Result};
@@ -132,7 +131,7 @@ impl World {
                     publications: state.clone(),
                     engine: Arc::new(Engine),
                     process: Arc::new(NoProcess),
-                    reads: Arc::new(NoProcess),
+                    reads: Arc::new(query.clone()),
                     clock: clock.clone(),
                     entropy: entropy.clone(),
                     faults: Arc::new(NoFaults),
@@ -356,18 +355,5 @@ struct NoProcess;
 impl RunProcess for NoProcess {
     async fn start(&self, _: &RunSpec) -> Result<Box<dyn RunChild>> {
         Err(Error::environment("MW0664", "no processes here"))
-    }
-}
-
-#[async_trait]
-impl GovernedReads for NoProcess {
-    async fn input(&self, _: &RunId, _: &Name, _: &Name, _: &ProductInput) -> Result<GovernedTable> {
-        Err(Error::forbidden("MW0702", "nothing to read"))
-    }
-    async fn reference(&self, _: &RunId, _: &Name, _: &Name, _: &str) -> Result<GovernedTable> {
-        Err(Error::forbidden("MW0702", "nothing to read"))
-    }
-    async fn shown(&self, _: &Subject, _: &Run, report: RunReport) -> Result<RunReport> {
-        Ok(report)
     }
 }
