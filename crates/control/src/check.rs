@@ -121,6 +121,14 @@ mod tests {
     }
 
     #[test]
+    fn the_example_passes() {
+        let report = check(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/acme")), None);
+        let shown: String = report.diagnostics.iter().map(|found| report.render(found, false)).collect();
+        assert!(report.passed(), "{shown}");
+        assert_eq!((report.counts.domains, report.counts.products), (5, 6));
+    }
+
+    #[test]
     fn a_folder_on_disk() {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in files(10) {

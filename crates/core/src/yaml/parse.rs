@@ -307,6 +307,8 @@ impl<'a> Builder<'a> {
         let plain = style == ScalarStyle::Plain;
         let original = tag.map(|(tag, at)| (tag.original(), at));
         let kind = match original.as_ref().map(|(tag, at)| (tag.as_str(), *at)) {
+            // A key is a text as it is written: an option may well be called `null` or `on`.
+            None if plain && self.at_key() && !matches!(value, "" | "~") => NodeKind::Text(value.to_owned()),
             None if plain => scalar::resolve(value),
             None | Some(("!!str" | "!", _)) => NodeKind::Text(value.to_owned()),
             Some((tag, at)) => {
@@ -324,6 +326,11 @@ impl<'a> Builder<'a> {
             }
         };
         Ok((Node { span, kind }, cost))
+    }
+
+    /// Whether the next node is a key.
+    fn at_key(&self) -> bool {
+        matches!(self.open.last(), Some(Open { content: Content::Map { pending: None, .. }, .. }))
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Stop> {

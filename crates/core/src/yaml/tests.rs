@@ -72,6 +72,13 @@ fn places_count_characters_not_bytes() {
 }
 
 #[test]
+fn keys_are_texts_as_written() {
+    let node = tree("null: 1\ntrue: 2\n012: 3\n1.0: 4\n");
+    let keys: Vec<&str> = node.entries().iter().map(|(key, _)| key.text.as_str()).collect();
+    assert_eq!(keys, ["null", "true", "012", "1.0"]);
+}
+
+#[test]
 fn pointers_unescape() {
     assert_eq!(tree("{a/b: {m~n: 1}}").pointer("/a~1b/m~0n").and_then(Node::as_i64), Some(1));
 }
