@@ -197,26 +197,6 @@ impl CredentialService {
         }
     }
 
-    /// The same session as of now: MW0909 once its user is disabled or gone, or its token revoked or expired. To be asked
-    /// whenever the policy epoch has changed, so that a long session does not outlive its credential.
-    pub async fn refresh(&self, session: &Subject) -> Result<Subject> {
-        let Principal::User(name) = &session.principal else { return Ok(session.clone()) };
-        if name == FOLDER_OWNER {
-            return self.owner_subject().await;
-        }
-        let user = self.state.user(name).await?.filter(|user| !user.disabled).ok_or_else(ended)?;
-        if let Some(id) = &session.token {
-            let tokens = self.state.tokens(Some(name)).await?;
-            let token = tokens.into_iter().find(|token| token.id == *id).ok_or_else(ended)?;
-            if token.expires_at.is_some_and(|at| at <= self.clock.now()) {
-                return Err(ended());
-            }
-        }
-        let fresh = self.subject_of(&user).await?;
-        let Subject { purpose, token, valid_until, .. } = session.clone();
-        Ok(Subject { purpose, token, valid_until, ..fresh })
-    }
-
     async fn owner_subject(&self) -> Result<Subject> {
         Ok(Subject::owner(self.mesh.applied().await?.mesh.as_ref()))
     }
@@ -385,10 +365,6 @@ fn unknown_token() -> Error {
 
 fn expired_token() -> Error {
     Error::unauthenticated("MW0902", "the token has expired").hint("create a new one")
-}
-
-fn ended() -> Error {
-    Error::unauthenticated("MW0909", "the session has ended: its credential is no longer valid").hint("sign in again")
 }
 
 fn unknown_user(name: &str) -> Error {

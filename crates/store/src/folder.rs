@@ -132,31 +132,20 @@ impl StateLock {
         &self.folder
     }
 
-    /// Tells other commands where the server is.
+    /// Tells other commands where the server is. Replaces the file whole, so that nobody reads half of it or reads it with
+    /// an older, looser mode.
     pub fn write_server_info(&self, info: &ServerInfo) -> Result<()> {
-        let text = serde_json::to_vec_pretty(info).map_err(|error| Error::internal("MW0418", error.to_string()))?;
-        self.write_private("server.json", &text).map(drop)
-    }
-
-    /// Where the first administrator finds its token: a file that only the folder's owner can read. For
-    /// `CredentialService::first_start`.
-    pub fn write_admin_token(&self, secret: &str) -> Result<PathBuf> {
-        self.write_private("admin-token", format!("{secret}\n").as_bytes())
-    }
-
-    /// Replaces the file whole, so that nobody reads half of it or reads it with an older, looser mode.
-    fn write_private(&self, name: &str, text: &[u8]) -> Result<PathBuf> {
-        let path = self.folder.path.join(name);
-        let draft = self.folder.path.join(format!("{name}.new"));
+        let path = self.folder.path.join("server.json");
+        let draft = self.folder.path.join("server.json.new");
         let io = |error: std::io::Error| fault::io("MW0401", &path, &error);
+        let text = serde_json::to_vec_pretty(info).map_err(|error| Error::internal("MW0418", error.to_string()))?;
         match std::fs::remove_file(&draft) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft).map_err(io)?;
-        file.write_all(text).and_then(|()| file.sync_all()).map_err(io)?;
-        std::fs::rename(&draft, &path).map_err(io)?;
-        Ok(path)
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)?;
+        std::fs::rename(&draft, &path).map_err(io)
     }
 
     fn remove_server_info(&self) {
@@ -234,8 +223,5 @@ mod tests {
         assert_eq!(mode(folder.path().to_owned()), 0o700);
         assert_eq!(mode(folder.path().join("server.json")), 0o600);
         assert_eq!(mode(folder.path().join("lock")), 0o600);
-        let token = lock.write_admin_token("mw_secret").expect("written");
-        assert_eq!(mode(token.clone()), 0o600);
-        assert_eq!(std::fs::read_to_string(token).expect("there"), "mw_secret\n");
     }
 }

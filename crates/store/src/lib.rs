@@ -23,4 +23,4 @@ mod suite;
 
 pub use folder::{Opened, ServerInfo, StateFolder, StateLock};
 pub use root::claim_root;
-pub use sqlite::SqliteState;
+pub use sqlite::{OnStep, SqliteState};

@@ -35,6 +35,7 @@ impl MeshState for SqliteState {
     ) -> Result<u64> {
         let body = to_json(mesh)?;
         let mut tx = self.write().await?;
+        self.step("apply-begun");
         let current: i64 = sqlx::query_scalar("SELECT revision FROM mesh").fetch_one(&mut *tx).await.map_err(fault)?;
         if current != signed(base)? {
             return Err(changed_since(base, current));
@@ -55,7 +56,9 @@ impl MeshState for SqliteState {
             .await
             .map_err(fault)?;
         bump_epoch(&mut tx).await?;
+        self.step("apply-written");
         tx.commit().await.map_err(fault)?;
+        self.step("apply-committed");
         unsigned(revision)
     }
 

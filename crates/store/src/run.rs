@@ -87,6 +87,7 @@ impl RunLedger for SqliteState {
 
     async fn store_verdict(&self, lease: &Lease, report: &RunReport, now: Timestamp) -> Result<()> {
         let mut tx = self.write().await?;
+        self.step("verdict-begun");
         let row = guard(&mut tx, lease).await?;
         if row.expires_at <= micros(now) {
             return Err(lost(lease, "its lease ran out before the verdict was in"));
@@ -97,11 +98,15 @@ impl RunLedger for SqliteState {
         }
         run.state = RunState::Committing;
         save(&mut tx, &run, Some(report)).await?;
-        tx.commit().await.map_err(fault)
+        self.step("verdict-written");
+        tx.commit().await.map_err(fault)?;
+        self.step("verdict-committed");
+        Ok(())
     }
 
     async fn publish(&self, lease: &Lease, publication: &Publication) -> Result<()> {
         let mut tx = self.write().await?;
+        self.step("publish-begun");
         let mut run = load(&mut tx, &lease.run).await?;
         if run.publication.as_ref() == Some(&publication.id) {
             // The answer to an earlier attempt was lost; the publication was not.
@@ -117,7 +122,10 @@ impl RunLedger for SqliteState {
         run.publication = Some(publication.id.clone());
         save(&mut tx, &run, None).await?;
         release(&mut tx, lease).await?;
-        tx.commit().await.map_err(fault)
+        self.step("publish-written");
+        tx.commit().await.map_err(fault)?;
+        self.step("publish-committed");
+        Ok(())
     }
 
     async fn finish_run(&self, lease: &Lease, run: &Run, report: Option<&RunReport>) -> Result<()> {

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod audit;
+mod crash;
 mod credential;
 mod mesh;
 mod publication;

@@ -43,11 +43,6 @@ pub const CODES: &[CodeInfo] = &[
         help: "Give an expiry that is later than now, or none.",
     },
     CodeInfo {
-        code: "MW0909",
-        title: "The session has ended",
-        help: "The user was disabled or removed, or the token that opened the session was revoked or has expired. Sign in again.",
-    },
-    CodeInfo {
         code: "MW0911",
         title: "A password could not be checked",
         help: "The stored hash does not have a known form. An administrator sets the password again.",
