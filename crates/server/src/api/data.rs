@@ -119,6 +119,7 @@ async fn read(
             csv_raw: asked.csv_raw,
             next: next(&selection, served.as_ref(), &uri),
             request_id: caller.request_id(),
+            warnings: answer.warnings,
         };
         format::respond(format, answer.schema, answer.stream, options, app.metrics.clone()).await?
     };

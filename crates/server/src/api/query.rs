@@ -54,6 +54,9 @@ pub struct QueryResult {
     /// Also in the header `meshwork-query-id`, and in the audit log.
     pub query_id: String,
     pub columns: Vec<ResultColumn>,
+    /// Such as that a table is deprecated. Also in the header `meshwork-warning`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// One object a row; a later column of the same name is numbered (`id_2`). Decimals and 64-bit integers are numbers
     /// with all their digits.
     #[schema(value_type = Vec<Object>)]
@@ -123,6 +126,7 @@ async fn query(
         csv_raw: form.csv_raw,
         next: None,
         request_id: caller.request_id(),
+        warnings: answer.warnings,
     };
     Ok(format::respond(format, answer.schema, answer.stream, options, app.metrics.clone()).await?)
 }
@@ -153,6 +157,7 @@ async fn query_by_url(
         csv_raw: asked.csv_raw,
         next: None,
         request_id: caller.request_id(),
+        warnings: answer.warnings,
     };
     Ok(format::respond(format, answer.schema, answer.stream, options, app.metrics.clone()).await?)
 }

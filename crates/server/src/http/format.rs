@@ -116,6 +116,8 @@ pub struct Options {
     /// For JSON: the path of the next page, if as many rows come as were asked for.
     pub next: Option<(u64, String)>,
     pub request_id: Option<String>,
+    /// To be shown with the answer, such as that a table is deprecated.
+    pub warnings: Vec<String>,
 }
 
 /// Turns batches into bytes. `begin`, any number of `batch`, then `end` or `fail`.
@@ -170,6 +172,9 @@ pub async fn respond(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(super::DATA_CACHE));
     headers.insert(header::VARY, HeaderValue::from_static("accept, authorization, meshwork-as, meshwork-purpose"));
+    for warning in options.warnings.iter().filter_map(|text| HeaderValue::from_str(text).ok()) {
+        headers.append("meshwork-warning", warning);
+    }
     if let Ok(id) = HeaderValue::from_str(&options.query_id) {
         headers.insert("meshwork-query-id", id);
     }

@@ -10,6 +10,7 @@ use super::{Encoder, Options, broken, ndjson, plain};
 pub struct Json {
     schema: SchemaRef,
     query_id: String,
+    warnings: Vec<String>,
     next: Option<(u64, String)>,
     rows: u64,
 }
@@ -19,6 +20,7 @@ impl Json {
         Self {
             schema: plain::text_schema(schema),
             query_id: options.query_id.clone(),
+            warnings: options.warnings.clone(),
             next: options.next.clone(),
             rows: 0,
         }
@@ -29,7 +31,10 @@ impl Encoder for Json {
     fn begin(&mut self) -> Result<Vec<u8>> {
         let column = |field: &arrow::datatypes::FieldRef| json!({ "name": field.name(), "type": plain::type_name(field.data_type()), "nullable": field.is_nullable() });
         let columns: Vec<_> = self.schema.fields().iter().map(column).collect();
-        let head = json!({ "query_id": self.query_id, "columns": columns });
+        let mut head = json!({ "query_id": self.query_id, "columns": columns });
+        if !self.warnings.is_empty() {
+            head["warnings"] = json!(self.warnings);
+        }
         let mut text = serde_json::to_vec(&head).map_err(broken)?;
         text.pop();
         text.extend_from_slice(b",\"rows\":[");

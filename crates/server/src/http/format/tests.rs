@@ -63,6 +63,18 @@ async fn json_links_to_the_next_page_only_when_full() {
 }
 
 #[tokio::test]
+async fn warnings_come_with_the_answer() {
+    let warned = Options { warnings: vec!["sales.orders is deprecated".into()], ..options() };
+    let batches: BatchStream = Box::pin(stream::empty());
+    let metrics = Arc::new(Metrics::default());
+    let response = respond(Format::Json, sample().schema(), batches, warned, metrics).await.unwrap();
+    assert_eq!(response.headers()["meshwork-warning"], "sales.orders is deprecated");
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(value["warnings"], serde_json::json!(["sales.orders is deprecated"]));
+}
+
+#[tokio::test]
 async fn an_empty_result_is_well_formed_everywhere() {
     let text = encode(Format::Json, vec![], options()).await.unwrap();
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&text).unwrap()["rows"], serde_json::json!([]));
