@@ -17,6 +17,7 @@ use futures::StreamExt;
 use meshwork_control::port::data::{InputSpec, OutputSpec, Phase, RunEvent, RunObserver, RunSpec};
 use meshwork_core::contract::Table;
 use meshwork_core::effect::Timestamp;
+use meshwork_core::lineage::{ColumnLineage, Inherited};
 use meshwork_core::product::{Mode, OnViolation};
 use meshwork_core::quality::{Rule, gate};
 use meshwork_core::run::{OutputReport, RunReport};
@@ -170,6 +171,7 @@ impl Run {
         let plan = session::plan(&context, &output.sql, sql).await.map_err(|error| self.with_hints(error, &inputs))?;
         let places = places(&plan, &output.table, sql)?;
         self.name_unused(&inputs, &plan);
+        let lineage = lineage_of(&plan, &inputs, &output.table);
         let carried = origin::carry(&plan);
         let stored = stored_schema(&output.table);
         let log = TableLog::open(&output.location, self.config.durable)?;
@@ -189,7 +191,7 @@ impl Run {
             places,
         };
         let bytes = adds.iter().map(|add| u64::try_from(add.size).unwrap_or(0)).sum();
-        Ok(Built { pass: Some(pass), batch, staged, bytes, reading: reading.clone() })
+        Ok(Built { pass: Some(pass), batch, staged, bytes, lineage, reading: reading.clone() })
     }
 
     async fn check(&self, output: &OutputSpec, built: &Built, mut pass: Pass, all: &[Built]) -> Result<OutputReport> {
@@ -208,7 +210,7 @@ impl Run {
             bytes: built.bytes,
             clauses,
             profile: pass.profile(),
-            lineage: Vec::new(),
+            lineage: built.lineage.clone(),
             staged: Some(serde_json::to_value(&built.staged).map_err(|_| {
                 Error::internal("MW0632", format!("the commit of output `{}` cannot be written down", output.name))
             })?),
@@ -233,10 +235,16 @@ impl Run {
                 InputSpec::Source(spec) => {
                     let fields = &output.table.fields;
                     let opened = source::open(name, spec, fields, reading, &self.config.secrets, domain).await?;
+                    let columns = opened.schema().fields().iter().map(|f| (f.name().clone(), Vec::new())).collect();
+                    inputs.bears.insert(name.clone(), columns);
                     inputs.sources.insert(name.clone(), Arc::clone(&opened));
                     origin::face(&opened)
                 }
-                InputSpec::Governed(table) => super::governed(table, &self.config).await?,
+                InputSpec::Governed(table) => {
+                    let columns = table.columns.iter().map(|c| (c.name.clone(), c.bears.clone())).collect();
+                    inputs.bears.insert(name.clone(), columns);
+                    super::governed(table, &self.config).await?
+                }
             };
             context
                 .register_table(TableReference::bare(name.as_str()), provider)
@@ -400,6 +408,7 @@ struct Built {
     batch: set::Batch,
     staged: Staged,
     bytes: u64,
+    lineage: Vec<ColumnLineage>,
     reading: Reading,
 }
 
@@ -407,6 +416,9 @@ struct Built {
 #[derive(Default)]
 struct Inputs {
     sources: BTreeMap<String, Arc<dyn Source>>,
+    /// What the values of each column bear, for lineage. A source's values bear nothing: what they are is for the
+    /// contract of the output to say.
+    bears: BTreeMap<String, Vec<(String, Vec<Inherited>)>>,
 }
 
 /// The tables that a text names; `None` when it does not parse, which planning will say.
@@ -470,6 +482,13 @@ fn places(plan: &LogicalPlan, table: &Table, origin: Origin<'_>) -> Result<Vec<u
         ));
     }
     Ok(places)
+}
+
+/// Lineage in the order of the contract's fields.
+fn lineage_of(plan: &LogicalPlan, inputs: &Inputs, table: &Table) -> Vec<ColumnLineage> {
+    let mut columns = crate::lineage::lineage(plan, &inputs.bears);
+    columns.sort_by_key(|column| table.fields.iter().position(|f| f.name == column.column));
+    columns
 }
 
 /// Names of all columns that any expression of the plan reads.

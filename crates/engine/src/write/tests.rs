@@ -199,6 +199,9 @@ async fn a_good_file_is_published_and_read_by_any_delta_reader() {
     assert!(gate(&report.outputs[0].clauses), "{:#?}", report.outputs[0].clauses);
     assert!(report.outputs[0].clauses.iter().all(|c| c.outcome == Outcome::Pass));
     assert_eq!((report.outputs[0].rows, report.rows_read), (3, 3));
+    let lineage: Vec<_> =
+        report.outputs[0].lineage.iter().map(|l| (l.column.as_str(), l.from[0].column.as_str())).collect();
+    assert_eq!(lineage, [("lead_id", "lead_id"), ("source", "source"), ("score", "score")]);
     let score = &report.outputs[0].profile[2];
     assert_eq!(
         (score.nulls, score.min.as_deref(), score.max.as_deref(), score.mean),
