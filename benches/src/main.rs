@@ -1,0 +1,119 @@
+//! Governed reads against plain DataFusion on the same Parquet files, in one process (ADR 5).
+//!
+//! `meshwork-bench FOLDER [ROUNDS]` where FOLDER holds `<table>.parquet` of TPC-H. Each round runs every query on both sides,
+//! in alternating order; CPU seconds of the process decide. Prints a table and, as its last line, JSON for the DuckDB side.
+
+mod stats;
+mod tables;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use futures::TryStreamExt;
+use meshwork_control::port::data::{PlanRequest, QueryEngine, QueryLimits};
+use meshwork_engine::read::{Engine, EngineConfig};
+use serde_json::json;
+
+use stats::{Sample, ratio_bound};
+use tables::Governed;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const QUERIES: [(&str, &str); 8] = [
+    ("Q1", include_str!("../queries/q1.sql")),
+    ("Q3", include_str!("../queries/q3.sql")),
+    ("Q5", include_str!("../queries/q5.sql")),
+    ("Q6", include_str!("../queries/q6.sql")),
+    ("Q9", include_str!("../queries/q9.sql")),
+    ("Q10", include_str!("../queries/q10.sql")),
+    ("Q13", include_str!("../queries/q13.sql")),
+    ("Q18", include_str!("../queries/q18.sql")),
+];
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().ok_or("usage: meshwork-bench FOLDER [ROUNDS]")?;
+    let rounds: usize = arguments.next().map_or(Ok(11), |rounds| rounds.parse())?;
+    let folder = Path::new(&folder).canonicalize()?;
+    let cores = std::thread::available_parallelism()?.get();
+
+    let governed = Arc::new(Governed::link(&folder)?);
+    let engine = Engine::new(EngineConfig::new(std::env::temp_dir(), cores));
+    let plain = plain(&folder, cores).await?;
+
+    println!("TPC-H, {cores} cores, {rounds} rounds, DataFusion {}", datafusion::DATAFUSION_VERSION);
+    println!("{:>4}  {:>12}  {:>12}  {:>8}  {:>18}  {:>12}  {:>12}", "", "governed CPU", "plain CPU", "ratio", "95 % bound of it", "governed wall", "plain wall");
+    let mut report = Vec::new();
+    let (mut all_governed, mut all_plain) = (vec![0.0; rounds], vec![0.0; rounds]);
+    for (name, sql) in QUERIES {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for round in 0..=rounds {
+            let governed_first = round % 2 == 0;
+            for side in [governed_first, !governed_first] {
+                let sample = if side { governed_run(&engine, &governed, sql).await? } else { plain_run(&plain, sql).await? };
+                // The first round warms caches on both sides and is not counted.
+                if round > 0 {
+                    if side { ours.push(sample) } else { theirs.push(sample) }
+                }
+            }
+        }
+        for round in 0..rounds {
+            all_governed[round] += ours[round].cpu;
+            all_plain[round] += theirs[round].cpu;
+        }
+        let cpu = |samples: &[Sample]| samples.iter().map(|s| s.cpu).collect::<Vec<_>>();
+        let wall = |samples: &[Sample]| stats::median(&samples.iter().map(|s| s.wall).collect::<Vec<_>>());
+        line(name, &cpu(&ours), &cpu(&theirs), wall(&ours), wall(&theirs));
+        report.push(json!({ "query": name, "sql": sql, "cpu": stats::median(&cpu(&ours)), "wall": wall(&ours), "rows": ours[0].rows }));
+        assert_eq!(ours[0].rows, theirs[0].rows, "{name}: both sides must return the same number of rows");
+    }
+    line("all", &all_governed, &all_plain, 0.0, 0.0);
+    println!("{}", json!({ "cores": cores, "queries": report }));
+    Ok(())
+}
+
+fn line(name: &str, ours: &[f64], theirs: &[f64], our_wall: f64, their_wall: f64) {
+    let (ours_cpu, theirs_cpu) = (stats::median(ours), stats::median(theirs));
+    let (low, high) = ratio_bound(ours, theirs);
+    println!(
+        "{name:>4}  {ours_cpu:>10.3} s  {theirs_cpu:>10.3} s  {:>7.3}×  {low:>7.3}× … {high:>5.3}×  {our_wall:>11.3} s  {their_wall:>10.3} s",
+        ours_cpu / theirs_cpu
+    );
+}
+
+/// DataFusion as a user would set it up, with the same settings that the engine uses for a table without obligations.
+async fn plain(folder: &Path, cores: usize) -> Result<SessionContext, Failure> {
+    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(cores));
+    for table in tables::NAMES {
+        let path = folder.join(format!("{table}.parquet"));
+        context.register_parquet(table, path.to_string_lossy(), ParquetReadOptions::default()).await?;
+    }
+    Ok(context)
+}
+
+async fn plain_run(context: &SessionContext, sql: &str) -> Result<Sample, Failure> {
+    let (cpu, start) = (stats::cpu_seconds(), Instant::now());
+    let batches: Vec<_> = context.sql(&sql.replace("tpch.", "")).await?.execute_stream().await?.try_collect().await?;
+    Ok(Sample::since(cpu, start, batches.iter().map(|batch| batch.num_rows()).sum()))
+}
+
+async fn governed_run(engine: &Engine, governed: &Arc<Governed>, sql: &str) -> Result<Sample, Failure> {
+    let (cpu, start) = (stats::cpu_seconds(), Instant::now());
+    let limits = QueryLimits {
+        memory_bytes: 8 << 30,
+        spill_bytes: 8 << 30,
+        time: std::time::Duration::from_secs(600),
+        rows: None,
+        sql_bytes: 1 << 20,
+    };
+    let request = PlanRequest { sql: sql.to_owned(), catalog: Arc::clone(governed) as _, as_of: None, limits, now: governed.now };
+    let query = engine.plan(request).await?;
+    let batches: Vec<_> = query.execute(Vec::new()).await?.try_collect().await?;
+    Ok(Sample::since(cpu, start, batches.iter().map(|batch| batch.num_rows()).sum()))
+}
