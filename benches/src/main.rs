@@ -48,7 +48,10 @@ async fn main() -> Result<(), Failure> {
     let plain = plain(&folder, cores).await?;
 
     println!("TPC-H, {cores} cores, {rounds} rounds, DataFusion {}", datafusion::DATAFUSION_VERSION);
-    println!("{:>4}  {:>12}  {:>12}  {:>8}  {:>18}  {:>12}  {:>12}", "", "governed CPU", "plain CPU", "ratio", "95 % bound of it", "governed wall", "plain wall");
+    println!(
+        "{:>4}  {:>12}  {:>12}  {:>8}  {:>18}  {:>12}  {:>12}",
+        "", "governed CPU", "plain CPU", "ratio", "95 % bound of it", "governed wall", "plain wall"
+    );
     let mut report = Vec::new();
     let (mut all_governed, mut all_plain) = (vec![0.0; rounds], vec![0.0; rounds]);
     for (name, sql) in QUERIES {
@@ -56,7 +59,8 @@ async fn main() -> Result<(), Failure> {
         for round in 0..=rounds {
             let governed_first = round % 2 == 0;
             for side in [governed_first, !governed_first] {
-                let sample = if side { governed_run(&engine, &governed, sql).await? } else { plain_run(&plain, sql).await? };
+                let sample =
+                    if side { governed_run(&engine, &governed, sql).await? } else { plain_run(&plain, sql).await? };
                 // The first round warms caches on both sides and is not counted.
                 if round > 0 {
                     if side { ours.push(sample) } else { theirs.push(sample) }
@@ -112,7 +116,8 @@ async fn governed_run(engine: &Engine, governed: &Arc<Governed>, sql: &str) -> R
         rows: None,
         sql_bytes: 1 << 20,
     };
-    let request = PlanRequest { sql: sql.to_owned(), catalog: Arc::clone(governed) as _, as_of: None, limits, now: governed.now };
+    let request =
+        PlanRequest { sql: sql.to_owned(), catalog: Arc::clone(governed) as _, as_of: None, limits, now: governed.now };
     let query = engine.plan(request).await?;
     let batches: Vec<_> = query.execute(Vec::new()).await?.try_collect().await?;
     Ok(Sample::since(cpu, start, batches.iter().map(|batch| batch.num_rows()).sum()))

@@ -41,9 +41,8 @@ pub fn ratio_bound(ours: &[f64], theirs: &[f64]) -> (f64, f64) {
         state ^= state << 17;
         (state % below as u64) as usize
     };
-    let mut resampled_mean = |values: &[f64]| {
-        (0..values.len()).map(|_| values[next(values.len())]).sum::<f64>() / values.len() as f64
-    };
+    let mut resampled_mean =
+        |values: &[f64]| (0..values.len()).map(|_| values[next(values.len())]).sum::<f64>() / values.len() as f64;
     let mut ratios: Vec<f64> = (0..10_000).map(|_| resampled_mean(ours) / resampled_mean(theirs)).collect();
     ratios.sort_by(f64::total_cmp);
     (ratios[250], ratios[9_749])

@@ -227,6 +227,11 @@ impl QueryService {
         })
     }
 
+    /// Whether rows that were released under a statement's decision may still be handed out: a fetch from a cursor (D17).
+    pub async fn recheck(&self, prepared: &Prepared) -> Result<()> {
+        self.inner.still_allowed(&prepared.session, &prepared.plan).await
+    }
+
     /// Prepares and executes at once.
     pub async fn query(&self, session: &QuerySession, sql: &str, values: Vec<ArrayRef>) -> Result<Answer> {
         let prepared = self.prepare(session, sql).await?;

@@ -32,7 +32,7 @@ use connection::Handlers;
 #[derive(Clone)]
 pub struct Services {
     pub credentials: Arc<CredentialService>,
-    pub query: Arc<QueryService>,
+    pub query: QueryService,
 }
 
 /// Connections at one time; one more is told so (SQLSTATE 53300).

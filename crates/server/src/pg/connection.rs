@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use meshwork_control::query::{QuerySession, Prepared};
+use meshwork_control::credential::Origin;
+use meshwork_control::query::{Prepared, QuerySession};
 use meshwork_core::principal::Subject;
 use pgwire::api::cancel::CancelHandler;
 use pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
@@ -36,6 +37,10 @@ pub struct Connection {
 impl Connection {
     pub fn user(&self) -> String {
         self.user.get().cloned().unwrap_or_default()
+    }
+
+    pub fn origin(&self) -> Origin {
+        Origin { port: Some("postgres".into()), address: Some(self.peer.ip().to_string()) }
     }
 
     /// Keeps the name and the settings that came with the startup message: those of the allow-list, also inside
@@ -94,9 +99,9 @@ impl Connection {
         Ok(match command {
             Command::Query(_) => return Err(plain("XX000", "not a session command")),
             Command::Set { name, value } => {
-                self.settings().set(name, value.as_deref()).map_err(|why| {
-                    plain(if why.starts_with("unrecognized") { "42704" } else { "22023" }, why)
-                })?;
+                self.settings()
+                    .set(name, value.as_deref())
+                    .map_err(|why| plain(if why.starts_with("unrecognized") { "42704" } else { "22023" }, why))?;
                 Response::Execution(Tag::new("SET"))
             }
             Command::Reset(Some(name)) => {

@@ -192,7 +192,8 @@ impl ExtendedQueryHandler for Extended {
 impl Connection {
     /// Binds the portal's values and starts the statement.
     async fn start(&self, prepared: &Prepared, portal: &Portal<Statement>) -> PgWireResult<QueryResponse> {
-        let values = prepared.parameters().iter().enumerate().map(|(at, inferred)| {
+        let parameters = prepared.parameters();
+        let values = parameters.iter().enumerate().map(|(at, inferred)| {
             let declared = portal.statement.parameter_types.get(at).and_then(Option::as_ref);
             let ty = parameter_type(declared, inferred.as_ref());
             let value = portal.parameters.get(at).and_then(Option::as_ref);

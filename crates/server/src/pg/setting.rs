@@ -64,7 +64,9 @@ impl Settings {
                 };
                 let folded = value.to_lowercase().replace([' ', '\''], "");
                 // The session zone is fixed to UTC: filters and masks compute in it. Clients that ask for another are told.
-                if name == "timezone" && !matches!(folded.as_str(), "utc" | "etc/utc" | "gmt" | "0" | "default" | "local") {
+                if name == "timezone"
+                    && !matches!(folded.as_str(), "utc" | "etc/utc" | "gmt" | "0" | "default" | "local")
+                {
                     return Err("times are served in UTC; the session time zone cannot be changed".into());
                 }
                 if only.is_some_and(|allowed| !allowed.contains(&folded.as_str())) {
@@ -90,7 +92,9 @@ impl Settings {
                 .other
                 .get(name)
                 .cloned()
-                .or_else(|| ACCEPTED.iter().find(|(known, ..)| *known == name).map(|(_, default, _)| (*default).to_owned()))
+                .or_else(|| {
+                    ACCEPTED.iter().find(|(known, ..)| *known == name).map(|(_, default, _)| (*default).to_owned())
+                })
                 .or_else(|| FIXED.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())),
         }
     }
@@ -98,8 +102,7 @@ impl Settings {
     pub fn all(&self) -> Vec<(String, String)> {
         let ours = ["meshwork.as_of", "meshwork.purpose"];
         let names = ACCEPTED.iter().map(|(name, ..)| *name).chain(FIXED.iter().map(|(name, _)| *name)).chain(ours);
-        let mut all: Vec<_> =
-            names.filter_map(|name| self.show(name).map(|value| (name.to_owned(), value))).collect();
+        let mut all: Vec<_> = names.filter_map(|name| self.show(name).map(|value| (name.to_owned(), value))).collect();
         all.sort();
         all
     }

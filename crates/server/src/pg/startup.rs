@@ -49,8 +49,9 @@ impl StartupHandler for Connection {
                 } else {
                     Credential::Basic { user: user.clone(), password: password.password.clone() }
                 };
-                let refused = || fatal("28P01", format!("password authentication failed for user \"{}\"", user.escape_debug()));
-                let subject = match self.services.credentials.authenticate(credential).await {
+                let refused =
+                    || fatal("28P01", format!("password authentication failed for user \"{}\"", user.escape_debug()));
+                let subject = match self.services.credentials.authenticate_from(credential, &self.origin()).await {
                     Ok(subject) => subject,
                     Err(error) if error.kind == meshwork_core::Kind::Unauthenticated => return Err(refused()),
                     Err(error) => return Err(fatal("28000", error.to_string())),

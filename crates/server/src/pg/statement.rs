@@ -11,7 +11,10 @@ pub enum Command {
     /// For the query engine, unchanged.
     Query(String),
     /// `SET name = value`; `None` is `DEFAULT`.
-    Set { name: String, value: Option<String> },
+    Set {
+        name: String,
+        value: Option<String>,
+    },
     Reset(Option<String>),
     Show(String),
     Begin,
