@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn the_example_passes_check_without_a_word() {
+        let files = MANIFESTS.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+        let report = meshwork_control::check::check_files(files, None);
+        assert_eq!(report.diagnostics, []);
+        assert!(report.passed());
+        assert_eq!((report.counts.domains, report.counts.products, report.counts.outputs), (5, 6, 7));
+    }
+
+    #[test]
     fn data_is_the_same_for_everybody_and_grows_with_the_scale() {
         let sizes = |scale| -> BTreeMap<&str, usize> {
             data(scale).into_iter().map(|(path, text)| (path, text.lines().count())).collect()
