@@ -72,12 +72,21 @@ struct Position {
     params(
         ("domain" = String, Path, description = "The domain's name", example = "marketing"),
         ("output" = String, Path, description = "The output's name, or `output_v1` for a major", example = "leads"),
+        ("if-none-match" = Option<String>, Header, description = "The `ETag` of an earlier answer"),
         DataParams
     ),
     responses(
         (status = 200, content(
             (QueryResult = "application/json"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream"),
-            (Vec<u8> = "application/vnd.apache.parquet"), (String = "application/x-ndjson"))),
+            (Vec<u8> = "application/vnd.apache.parquet"), (String = "application/x-ndjson")),
+            headers(
+                ("etag" = String, description = "Stands for the publication and for what you may see of it"),
+                ("meshwork-publication" = String, description = "The publication that was read"),
+                ("meshwork-published-at" = String, description = "Its moment"),
+                ("meshwork-contract-version" = String, description = "The contract version that it was checked against"),
+                ("meshwork-query-id" = String, description = "Finds this answer in the audit log"),
+                ("meshwork-warning" = String, description = "Such as that the table is deprecated")
+            )),
         (status = 304, description = "You have this already")
     ))]
 async fn read(

@@ -181,7 +181,7 @@ pub fn session(
         subject: caller.session.subject.clone(),
         purpose: caller.purpose(purpose)?,
         as_of: as_of.map(moment).transpose()?,
-        port,
+        port: caller.port(port),
         address: caller.address(),
     })
 }

@@ -48,6 +48,7 @@ pub struct Caller {
     asked: Arc<AtomicBool>,
     request: Option<String>,
     address: Option<String>,
+    in_process: bool,
 }
 
 impl Caller {
@@ -75,6 +76,11 @@ impl Caller {
     /// The peer, for the audit log.
     pub fn address(&self) -> Option<String> {
         self.address.clone()
+    }
+
+    /// The door that the caller came through, for the audit log: `network`, unless it is the command line in process.
+    pub fn port(&self, network: &'static str) -> &'static str {
+        if self.in_process { "cli" } else { network }
     }
 
     pub fn request_id(&self) -> Option<String> {
@@ -148,7 +154,8 @@ pub(super) async fn identify(
         session.purpose = Some(purpose.to_owned());
     }
     let request = extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
-    Ok(Caller { session, action, asked: Arc::default(), request, address })
+    let in_process = extensions.get::<Session>().is_some();
+    Ok(Caller { session, action, asked: Arc::default(), request, address, in_process })
 }
 
 /// `user:ana`, `product:sales.orders`; a bare word is a user.

@@ -4,9 +4,12 @@ use meshwork_core::permission::ApiAction;
 use serde_json::json;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Components, InfoBuilder, License, OpenApi, Ref, RefOr, Response, ResponseBuilder, Tag};
+use utoipa::openapi::{
+    Components, InfoBuilder, License, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, Tag,
+};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{CONTENT_TYPE, Problem};
@@ -94,10 +97,10 @@ const PROBLEMS: [(&str, &str, &str); 9] = [
     ("403", "Forbidden", "You are known, but not allowed; the hints say who can allow it."),
     ("404", "NotFound", "It does not exist, or its existence is not yours to know."),
     ("409", "Conflict", "Somebody else changed it first, or holds it."),
-    ("413", "TooLarge", "A limit of time, memory or size was met."),
+    ("413", "TooLarge", "The request is too much: its body, or the statement's length or depth."),
     ("422", "CheckFailed", "A check or policy did not hold; `diagnostics` lists what."),
     ("500", "ServerFailed", "A bug. The request's id finds the reason in the server's log."),
-    ("503", "Unavailable", "The environment failed: disk, network, a source."),
+    ("503", "Unavailable", "The environment failed (disk, network, a source), or a limit of time or memory was met."),
 ];
 
 fn common(operation: &mut Operation, access: Access, asked: &str) {
@@ -127,6 +130,22 @@ fn common(operation: &mut Operation, access: Access, asked: &str) {
             ["bearer", "basic"].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new())).to_vec()
         }
     });
+    if operation.tags.iter().flatten().any(|tag| tag == "data") {
+        let headers = [
+            ("meshwork-purpose", "Selects among the purposes that you have agreements for"),
+            ("meshwork-as", "Acts with the rights of `user:x` or `product:d.p`; administrators only"),
+        ];
+        let headers = headers.map(|(name, about)| {
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Header)
+                .description(Some(about))
+                .required(Required::False)
+                .schema(Some(Object::with_type(Type::String)))
+                .build()
+        });
+        operation.parameters.get_or_insert_default().extend(headers.map(RefOr::T));
+    }
     let action: ApiAction = access.action();
     let extension =
         utoipa::openapi::extensions::Extensions::builder().add("x-permission", json!(action.name())).build();

@@ -46,9 +46,14 @@ pub fn status(error: &Error) -> StatusCode {
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Conflict => StatusCode::CONFLICT,
-        // Too many failed sign-ins: the one limit that time alone lifts.
-        Kind::Limit if error.code == "MW0904" => StatusCode::TOO_MANY_REQUESTS,
-        Kind::Limit => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::Limit => match error.code.as_str() {
+            // Too many failed sign-ins.
+            "MW0904" => StatusCode::TOO_MANY_REQUESTS,
+            // The request itself is too much: its body, the statement's length or depth, rows beyond a limit.
+            "MW0801" | "MW0806" | "MW0812" | "MW0923" => StatusCode::PAYLOAD_TOO_LARGE,
+            // Time, memory, space.
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        },
         // A partial success or an interruption has no status of its own; the stream that reports them says which.
         Kind::Partial | Kind::Interrupted | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
