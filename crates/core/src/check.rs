@@ -25,6 +25,7 @@ use serde::Serialize;
 use crate::contract::Table;
 use crate::error::{Diagnostic, Place, Severity};
 use crate::mesh::Mesh;
+use crate::policy;
 use crate::types::ColumnType;
 
 pub use index::{Named, reserved};
@@ -93,7 +94,16 @@ pub fn check(files: &Files) -> Checked {
         contracts: declared.contracts.len(),
     };
     let mesh = (!report.has_errors()).then(|| mesh::assemble(&declared, classifications, &index, &outputs, &inputs));
-    Checked { mesh: mesh.flatten(), diagnostics: report.into_sorted(), transformations, clauses, counts }
+    let mut mesh = mesh.flatten();
+    if !declared.policies.is_empty() {
+        // Against an incomplete mesh only what each policy says by itself is checked.
+        report.extend(match &mesh {
+            Some(mesh) => policy::validate(&mesh.policies, mesh),
+            None => policy::validate(&declared.policies, &mesh::without_domains(&declared)),
+        });
+        mesh = mesh.filter(|_| !report.has_errors());
+    }
+    Checked { mesh, diagnostics: report.into_sorted(), transformations, clauses, counts }
 }
 
 /// By file, then line and column; of two at one place the graver first. Equal findings once.

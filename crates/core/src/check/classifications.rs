@@ -44,6 +44,9 @@ pub(super) fn resolve(declared: &Declared, report: &mut Report) -> Classificatio
         masks_apply(manifest, report);
     }
     let all = order.iter().filter_map(|name| one(name, &manifests, report)).collect::<Vec<_>>();
+    for classification in &all {
+        weaker_than_parent(classification, &all, &manifests, report);
+    }
     let complete = all.len() == order.len();
     Classifications { all, complete }
 }
@@ -108,6 +111,25 @@ fn one(name: &str, manifests: &Manifests<'_>, report: &mut Report) -> Option<Cla
         mask: mask.map_or(Mask::HmacSha256, |mask| mask.value),
         by_type: types,
     })
+}
+
+/// A refinement may only tighten: of its own and its parent's mask the stricter applies, so a weaker one has no effect.
+fn weaker_than_parent(of: &Classification, all: &[Classification], manifests: &Manifests<'_>, report: &mut Report) {
+    let parent = of.parent.as_ref().and_then(|parent| all.iter().find(|known| known.name == *parent));
+    let declared = manifests.get(of.name.as_str()).and_then(|(_, manifest)| manifest.mask.as_ref());
+    let (Some(parent), Some(declared)) = (parent, declared) else { return };
+    let ty = ColumnType::Text;
+    let (own, above) = (of.mask_for(&ty), parent.mask_for(&ty));
+    if own.applies_to(&ty) && above.applies_to(&ty) && own.and(above) != own {
+        let message = format!(
+            "the mask `{}` is weaker than `{}` of `{}`, which applies all the same",
+            mask_name(own),
+            mask_name(above),
+            parent.name
+        );
+        let hint = format!("Remove `parent: {}`, or take a mask that is at least as strict.", parent.name);
+        report.warning("MW0159", CLASSIFICATIONS, declared.span, message).hint(hint);
+    }
 }
 
 const NOT_HASHED: [LogicalFamily; 5] = [

@@ -285,6 +285,12 @@ pub const CODES: &[CodeInfo] = &[
         help: "The source would be read twice in each run.",
     },
     CodeInfo {
+        code: "MW0159",
+        title: "A mask that is weaker than its parent's",
+        help: "A classification that refines another may only be stricter. Of its own mask and its parent's the stricter one \
+               applies, so this mask has no effect. Remove `parent`, or take a stricter mask.",
+    },
+    CodeInfo {
         code: "MW0160",
         title: "A product without outputs",
         help: "A product is what it offers. Without an output with a contract there is nothing to read.",
