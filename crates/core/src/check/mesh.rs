@@ -45,6 +45,20 @@ pub(super) fn assemble(
     })
 }
 
+/// What is known of the mesh when its domains do not check.
+pub(super) fn without_domains(declared: &Declared) -> Mesh {
+    let name = declared.mesh.as_ref().map(|mesh| mesh.name.value.clone());
+    Mesh {
+        id: None,
+        name: name.or_else(|| Name::new("mesh").ok()).expect("`mesh` is a name"),
+        description: None,
+        storage: DEFAULT_STORAGE.to_owned(),
+        classifications: Vec::new(),
+        policies: declared.policies.clone(),
+        domains: BTreeMap::new(),
+    }
+}
+
 fn domain(
     found: &declared::Domain,
     default_status: Status,
