@@ -94,30 +94,37 @@ pub trait Source: std::fmt::Debug + Send + Sync {
 /// The types that a contract gives to columns of a source: by the source's own name of the column.
 #[derive(Clone, Debug, Default)]
 pub struct Typing {
-    types: BTreeMap<String, TextType>,
+    columns: BTreeMap<String, Promised>,
+}
+
+#[derive(Clone, Debug)]
+struct Promised {
+    /// The contract's name of it.
+    field: String,
+    ty: TextType,
 }
 
 impl Typing {
     pub fn of(fields: &[Field]) -> Self {
-        let mut types = BTreeMap::new();
-        for field in fields {
-            types.insert(field.name.clone(), TextType::of(field));
-        }
+        let promised = |field: &Field| Promised { field: field.name.clone(), ty: TextType::of(field) };
+        let mut columns: BTreeMap<_, _> = fields.iter().map(|f| (f.name.clone(), promised(f))).collect();
         // A physical name is the more specific statement about the source.
-        for field in fields {
-            if let Some(physical) = &field.physical_name {
-                types.insert(physical.clone(), TextType::of(field));
-            }
-        }
-        Self { types }
+        columns.extend(fields.iter().filter_map(|f| Some((f.physical_name.clone()?, promised(f)))));
+        Self { columns }
     }
 
     pub fn get(&self, column: &str) -> Option<&TextType> {
-        self.types.get(column)
+        self.columns.get(column).map(|promised| &promised.ty)
     }
 
     fn or_text(&self, column: &str) -> TextType {
         self.get(column).cloned().unwrap_or_else(|| TextType::plain(meshwork_core::types::ColumnType::Text))
+    }
+
+    /// The contract's name of a source column. Samples hold such columns only, under that name: what has no name in the
+    /// contract has no classification either, so nobody could say who may see it (D20).
+    fn field_of(&self, column: &str) -> Option<String> {
+        self.columns.get(column).map(|promised| promised.field.clone())
     }
 
     /// Source names of all contract columns: the physical name where there is one.

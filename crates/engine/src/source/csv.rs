@@ -28,6 +28,8 @@ struct CsvSource {
 #[derive(Debug)]
 struct Shared {
     names: Vec<String>,
+    /// What the contract calls each column, if it does.
+    fields: Vec<Option<String>>,
     types: Vec<TextType>,
     schema: SchemaRef,
     dialect: Dialect,
@@ -66,10 +68,11 @@ pub fn open(
     }
     let names = names.map(|(names, _)| names).unwrap_or_default();
     let types: Vec<TextType> = names.iter().map(|name| typing.or_text(name)).collect();
+    let fields = names.iter().map(|name| typing.field_of(name)).collect();
     let schema = Arc::new(Schema::new(
         names.iter().zip(&types).map(|(name, ty)| ArrowField::new(name, ty.arrow(), true)).collect::<Vec<_>>(),
     ));
-    Ok(Arc::new(CsvSource { shared: Arc::new(Shared { names, types, schema, dialect, reading }), files }))
+    Ok(Arc::new(CsvSource { shared: Arc::new(Shared { names, fields, types, schema, dialect, reading }), files }))
 }
 
 impl Source for CsvSource {
@@ -196,7 +199,7 @@ fn read(shared: &Shared, file: &SourceFile, assembly: &Assembly, sink: Sink<'_>)
                 shared
                     .reading
                     .unfit
-                    .record(&shared.names[*at], &file.name, record.line, || values(&shared.names, &record));
+                    .record(&shared.names[*at], &file.name, record.line, || values(&shared.fields, &record));
             }
         }
         rows.push(i64::try_from(record.line).unwrap_or(i64::MAX));
@@ -221,12 +224,9 @@ fn flush(columns: &mut [TextColumn], rows: &mut Vec<i64>, assembly: &Assembly, s
     Ok(sink(batch))
 }
 
-fn values(names: &[String], record: &Record<'_>) -> Vec<(String, Option<String>)> {
-    names
-        .iter()
-        .enumerate()
-        .map(|(at, name)| (name.clone(), record.text(at).ok().filter(|text| !text.is_empty()).map(str::to_owned)))
-        .collect()
+fn values(fields: &[Option<String>], record: &Record<'_>) -> Vec<(String, Option<String>)> {
+    let text = |at| record.text(at).ok().filter(|text| !text.is_empty()).map(str::to_owned);
+    fields.iter().enumerate().filter_map(|(at, field)| Some((field.clone()?, text(at)))).collect()
 }
 
 fn wrong_width(file: &SourceFile, record: &Record<'_>, shared: &Shared) -> Error {

@@ -29,6 +29,7 @@ struct JsonSource {
 struct Shared {
     names: Vec<String>,
     types: Vec<TextType>,
+    typing: Typing,
     schema: SchemaRef,
     reading: Reading,
 }
@@ -49,7 +50,10 @@ pub fn open(files: Vec<SourceFile>, contract: &[String], typing: &Typing, readin
     let schema = Arc::new(Schema::new(
         names.iter().zip(&types).map(|(name, ty)| ArrowField::new(name, ty.arrow(), true)).collect::<Vec<_>>(),
     ));
-    Ok(Arc::new(JsonSource { shared: Arc::new(Shared { names, types, schema, reading }), files }))
+    Ok(Arc::new(JsonSource {
+        shared: Arc::new(Shared { names, types, typing: typing.clone(), schema, reading }),
+        files,
+    }))
 }
 
 impl Source for JsonSource {
@@ -104,7 +108,9 @@ fn read(shared: &Shared, file: &SourceFile, assembly: &Assembly, sink: Sink<'_>)
             };
             if !fits {
                 shared.reading.unfit.record(name, &file.name, number, || {
-                    object.iter().map(|(key, raw)| (key.clone(), Some((*raw).to_owned()))).collect()
+                    let value =
+                        |(key, raw): &(String, &str)| Some((shared.typing.field_of(key)?, Some((*raw).to_owned())));
+                    object.iter().filter_map(value).collect()
                 });
             }
         }

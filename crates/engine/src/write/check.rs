@@ -327,7 +327,8 @@ pub fn counted(clause: &Clause, failing: u64, rows: u64, what: &str, samples: Sa
 pub fn threshold(clause: &Clause, measured: f64, must: &Threshold, what: String, rows: u64) -> ClauseResult {
     let holds = must.holds(measured);
     let outcome = if holds { Outcome::Pass } else { Outcome::Fail };
-    let message = if holds { what } else { format!("{what}, but {}", requirement(must)) };
+    let message =
+        if holds { format!("{what}: {}", requirement(must)) } else { format!("{what}, but {}", requirement(must)) };
     let mut answer = result(clause, outcome, message);
     answer.measured = Some(measured);
     answer.checked_rows = Some(rows);

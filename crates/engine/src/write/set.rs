@@ -1,6 +1,7 @@
 //! Clauses over the whole table: uniqueness, references, SQL. They read the staged files, which hold the table as it
 //! will be after the commit (mode `full`), with joins and groupings that spill.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{JoinType, SessionContext, col, ident, try_cast};
 use futures::StreamExt;
 use meshwork_control::port::data::{OutputSpec, RunSpec};
+use meshwork_core::lineage::ColumnLineage;
 use meshwork_core::name::split_major;
 use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, RowSample, Rule};
 use meshwork_core::{Error, Result};
@@ -141,7 +143,8 @@ impl Check<'_> {
                 match must {
                     Some(must) => {
                         let measured = self.number(context, &sql, &clause.id).await?;
-                        Ok(threshold(clause, measured, must, format!("the query yields {measured}"), self.batch.rows))
+                        // The number may be a value of the data: it is in `measured`, not in the message.
+                        Ok(threshold(clause, measured, must, "the query's number".to_owned(), self.batch.rows))
                     }
                     None => {
                         let (failing, samples) = self.failing_rows(context, &sql, &clause.id).await?;
@@ -369,10 +372,23 @@ impl Check<'_> {
         Ok(number.as_primitive::<Float64Type>().value(0))
     }
 
+    /// Which columns of a query are columns of the table under their own name: only these are shown, because only these
+    /// have a classification that says to whom (D20).
+    fn plain_columns(&self, plan: &LogicalPlan) -> Vec<bool> {
+        let columns = self.output.table.fields.iter().map(|f| (f.name.clone(), Vec::new())).collect();
+        let lineage = crate::lineage::lineage(plan, &BTreeMap::from([(TABLE.to_owned(), columns)]));
+        let plain = |column: &ColumnLineage| {
+            let mut flows = column.from.iter().filter(|source| source.flows).peekable();
+            flows.peek().is_some() && flows.all(|source| source.input == TABLE && source.column == column.column)
+        };
+        lineage.iter().map(plain).collect()
+    }
+
     /// A query of failing rows: how many, and the first of them.
     async fn failing_rows(&self, context: &SessionContext, sql: &str, id: &str) -> Result<(u64, Samples)> {
         let what = format!("clause `{id}`");
         let plan = session::plan(context, sql, Origin { what: &what, path: "" }).await?;
+        let names = self.plain_columns(&plan);
         let failed = |error| session::execution_error(&error, &what);
         let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
         let mut stream = frame.execute_stream().await.map_err(failed)?;
@@ -385,6 +401,8 @@ impl Check<'_> {
             }
             count += batch.num_rows() as u64;
         }
+        let shown: Vec<usize> = (0..names.len()).filter(|at| names[*at]).collect();
+        let first = first.iter().map(|batch| batch.project(&shown)).collect::<Result<_, _>>().unwrap_or_default();
         Ok((count, self.samples(first)))
     }
 }

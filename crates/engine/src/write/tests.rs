@@ -324,6 +324,7 @@ async fn metrics_units_and_sql_clauses() {
         (sql("SELECT sum(id) / 1000.0 FROM {batch}", Some(T::MustBe(499.5))), Some(499.5), true),
         (sql("SELECT * FROM {table} WHERE id > 997", None), None, false),
         (sql("SELECT * FROM {table} WHERE id > 9999", None), None, true),
+        (sql("SELECT v AS id, upper(v) AS v, id + 0 AS n FROM {table} WHERE id > 998", None), None, false),
     ];
     let fields = || vec![typed("id", ColumnType::Int32), field("v")];
     let rules: Vec<Rule> = cases.iter().map(|(rule, ..)| rule.clone()).collect();
@@ -339,6 +340,12 @@ async fn metrics_units_and_sql_clauses() {
     }
     let failing = &report.outputs[0].clauses[14];
     assert_eq!((failing.failing_rows, failing.samples.len()), (Some(2), 2));
+    let number = &report.outputs[0].clauses[12];
+    assert_eq!(number.message, "the query's number: it must be 995", "no value in the message");
+
+    // What is not a column of the table under its own name has no classification, so it is not shown.
+    let disguised = &report.outputs[0].clauses[16].samples[0].values;
+    assert_eq!(disguised.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["v"], "{disguised:?}");
 
     // A check that cannot run blocks as one that fails, and says why.
     for (query, part) in [

@@ -67,7 +67,7 @@ async fn what_does_not_fit_is_recorded_with_its_place() {
     assert_eq!(found, ["1|5|0|2", "2|-|0|3", "3|-|0|4", "4|-|0|5"]);
     let (count, samples) = reading.unfit.of("score");
     let places: Vec<_> =
-        samples.into_rows().into_iter().map(|s| (s.source.unwrap_or_default(), s.row, s.values[1].1.clone())).collect();
+        samples.into_rows().into_iter().map(|s| (s.source.unwrap_or_default(), s.row, s.values[0].1.clone())).collect();
     assert_eq!(count, 2);
     assert_eq!(
         places,
