@@ -5,6 +5,8 @@ mod finance;
 mod leads;
 mod random;
 mod sales;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
@@ -102,81 +104,5 @@ fn csv_field(text: &str, delimiter: char) -> String {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         text.to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use meshwork_core::Severity;
-
-    use super::*;
-
-    #[test]
-    fn every_file_of_the_example_is_compiled_in() {
-        fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                let relative = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-                match path.is_dir() {
-                    true if relative.ends_with("/files") || relative == ".meshwork" => {}
-                    true => walk(&path, root, found),
-                    false => found.push(relative),
-                }
-            }
-        }
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/acme");
-        let mut on_disk = Vec::new();
-        walk(&root, &root, &mut on_disk);
-        on_disk.sort();
-        let mut compiled: Vec<&str> = MANIFESTS.iter().map(|(path, _)| *path).collect();
-        compiled.sort_unstable();
-        assert_eq!(on_disk, compiled);
-    }
-
-    #[test]
-    fn the_example_passes_check_without_a_word() {
-        let files = MANIFESTS.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-        let report = meshwork_control::check::check_files(files, None);
-        assert_eq!(report.diagnostics, []);
-        assert!(report.passed());
-        assert_eq!((report.counts.domains, report.counts.products, report.counts.outputs), (5, 6, 7));
-    }
-
-    #[test]
-    fn data_is_the_same_for_everybody_and_grows_with_the_scale() {
-        let sizes = |scale| -> BTreeMap<&str, usize> {
-            data(scale).into_iter().map(|(path, text)| (path, text.lines().count())).collect()
-        };
-        assert_eq!(data(1), data(1));
-        let (one, three) = (sizes(1), sizes(3));
-        assert!(one["domains/customers/files/customers.csv"] > 1000);
-        assert!(three["domains/sales/files/orders.csv"] > 2 * one["domains/sales/files/orders.csv"]);
-    }
-
-    #[test]
-    fn data_has_the_oddities_of_real_data() {
-        let files: BTreeMap<&str, String> = data(1).into_iter().collect();
-        let customers = &files["domains/customers/files/customers.csv"];
-        for odd in ["Zoë", "李", "\"", "O'Brien", ",,"] {
-            assert!(customers.contains(odd), "{odd}");
-        }
-        assert!(files["domains/sales/files/orders.csv"].contains("\"\""));
-        assert_ne!(files[BAD_LEADS], files[CORRECTED_LEADS]);
-    }
-
-    #[test]
-    fn contracts_of_the_example_survive_export() {
-        for (path, text) in MANIFESTS.iter().filter(|(path, _)| path.ends_with(".contract.yaml")) {
-            let read = |text: &str| {
-                let node = meshwork_core::yaml::parse(path, text).unwrap();
-                let (contract, found) = meshwork_core::contract::parse(path, text, &node);
-                assert!(found.iter().all(|d| d.severity != Severity::Error), "{path}: {found:#?}\n{text}");
-                contract.unwrap()
-            };
-            let contract = read(text);
-            assert_eq!(read(&meshwork_core::contract::to_odcs(&contract)).digest, contract.digest, "{path}");
-        }
     }
 }
