@@ -364,3 +364,35 @@ fn a_forbid_does_not_lose_its_object_by_a_rename() {
     let plan = compared(&old, &new);
     assert_eq!(codes(&plan), ["MW0734"], "{}", plan.to_text());
 }
+
+#[test]
+fn a_sunset_is_announced_ahead_of_its_day() {
+    let old = mesh([domain("sales", [sales(orders("1.0.0"))]), domain("analytics", [report(1)])]);
+    let judge = |day: &str| {
+        let mut new = old.clone();
+        let product = new.domains.get_mut("sales").expect("there").products.get_mut("orders").expect("there");
+        let version = product.outputs.get_mut("orders").expect("there").versions.get_mut(&1).expect("there");
+        version.sunset = Some(day.parse().expect("a day"));
+        let circumstances = Circumstances { prune: false, agreements: &[], now: moment(0) };
+        codes(&plan(Some(&applied(&old)), &new, circumstances)).join(" ")
+    };
+    assert_eq!(judge("2026-01-01"), "MW0308", "today is too late");
+    assert_eq!(judge("2026-01-02"), "");
+}
+
+#[test]
+fn a_renamed_output_is_told_to_those_who_were_granted_it() {
+    let old = applied(&one(sales(orders("1.0.0"))));
+    let id = old.output("sales", "orders").and_then(|(_, output)| output.id.clone()).expect("given");
+    let mut renamed = at_version(sales(orders("1.0.0")), "2.0.0");
+    let mut port = renamed.outputs.remove("orders").expect("there");
+    port.name = name("bookings");
+    port.renamed_from = Some(name("orders"));
+    renamed.outputs.insert(port.name.clone(), port);
+    let agreements = [agreement("a1", Grantee::User("ana".to_owned()), id.as_str())];
+    let plan = plan(Some(&old), &one(renamed), Circumstances { agreements: &agreements, ..NOBODY });
+    assert_eq!(codes(&plan), [""; 0], "{}", plan.to_text());
+    let change = plan.changes.iter().find(|change| change.name == "sales.bookings").expect("changed");
+    assert!(change.details[0].breaking);
+    assert_eq!(change.affects[0].consumer, "user:ana");
+}

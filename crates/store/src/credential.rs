@@ -6,7 +6,7 @@ use meshwork_core::error::{Error, Result};
 use meshwork_core::id::TokenId;
 
 use crate::SqliteState;
-use crate::fault::fault;
+use crate::fault::{fault, fault_or};
 use crate::mesh::bump_epoch;
 use crate::stored::{bodies, from_json, to_json};
 
@@ -44,7 +44,7 @@ impl CredentialState for SqliteState {
         let removed =
             sqlx::query("DELETE FROM users WHERE name = ?").bind(name).execute(&mut *tx).await.map_err(fault)?;
         if removed.rows_affected() == 0 {
-            return Err(Error::not_found("MW0416", format!("there is no user `{}`", name.escape_debug())));
+            return Err(unknown_user(name));
         }
         bump_epoch(&mut tx).await?;
         tx.commit().await.map_err(fault)
@@ -59,7 +59,7 @@ impl CredentialState for SqliteState {
             .bind(to_json(token)?)
             .execute(&mut *tx)
             .await
-            .map_err(fault)?;
+            .map_err(fault_or(|| unknown_user(&token.user)))?;
         bump_epoch(&mut tx).await?;
         tx.commit().await.map_err(fault)
     }
@@ -93,4 +93,8 @@ impl CredentialState for SqliteState {
         bump_epoch(&mut tx).await?;
         tx.commit().await.map_err(fault)
     }
+}
+
+fn unknown_user(name: &str) -> Error {
+    Error::not_found("MW0416", format!("there is no user `{}`", name.escape_debug()))
 }

@@ -20,9 +20,6 @@ pub(crate) fn fault(error: sqlx::Error) -> Error {
         sqlx::Error::Database(database) if database.is_unique_violation() => {
             Error::conflict("MW0417", "an id or name that must be unique is taken")
         }
-        sqlx::Error::Database(database) if database.is_foreign_key_violation() => {
-            Error::not_found("MW0416", "what it belongs to does not exist")
-        }
         sqlx::Error::Database(database) => match primary(database.as_ref()) {
             FULL => Error::environment("MW0404", "the disk is full: the state was not changed")
                 .hint("free some space where `.meshwork` lies and try again"),
@@ -40,6 +37,14 @@ pub(crate) fn fault(error: sqlx::Error) -> Error {
         }
         sqlx::Error::PoolClosed => Error::environment("MW0405", "the state is closed"),
         other => Error::environment("MW0405", format!("the state cannot be read or written: {other}")),
+    }
+}
+
+/// The same, where a reference to something that does not exist has its own error.
+pub(crate) fn fault_or(missing: impl FnOnce() -> Error) -> impl FnOnce(sqlx::Error) -> Error {
+    |error| match &error {
+        sqlx::Error::Database(database) if database.is_foreign_key_violation() => missing(),
+        _ => fault(error),
     }
 }
 

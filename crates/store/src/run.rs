@@ -10,7 +10,7 @@ use meshwork_core::run::{Lease, Run, RunReport, RunState};
 use sqlx::{FromRow, Sqlite, Transaction};
 
 use crate::SqliteState;
-use crate::fault::fault;
+use crate::fault::{fault, fault_or};
 use crate::publication::insert_publication;
 use crate::stored::{bodies, from_json, micros, signed, timestamp, to_json, unreadable, unsigned};
 
@@ -222,7 +222,7 @@ impl RunLedger for SqliteState {
             .bind(line)
             .execute(&mut *tx)
             .await
-            .map_err(fault)?;
+            .map_err(fault_or(|| unknown_run(run)))?;
         tx.commit().await.map_err(fault)
     }
 
@@ -281,7 +281,7 @@ async fn load(tx: &mut Tx, id: &RunId) -> Result<Run> {
         .fetch_optional(&mut **tx)
         .await
         .map_err(fault)?;
-    from_json(&body.ok_or_else(|| Error::not_found("MW0414", format!("there is no run {id}")))?)
+    from_json(&body.ok_or_else(|| unknown_run(id))?)
 }
 
 /// Keeps the report that is there when none is given.
@@ -336,6 +336,10 @@ fn held(row: &LeaseRow) -> Result<Error> {
     let until = timestamp(row.expires_at)?.format("%H:%M:%S UTC");
     let message = format!("the product is being run by {} (run {run}, lease until {until})", row.holder);
     Ok(Error::conflict("MW0411", message).hint("wait for that run to end, or stop it"))
+}
+
+fn unknown_run(id: &RunId) -> Error {
+    Error::not_found("MW0414", format!("there is no run {id}"))
 }
 
 fn lost(lease: &Lease, why: &str) -> Error {

@@ -43,6 +43,12 @@ pub const CODES: &[CodeInfo] = &[
                move: a product changes the `version` of its input, an agreement is granted anew.",
     },
     CodeInfo {
+        code: "MW0308",
+        title: "A sunset is not announced ahead",
+        help: "A `sunset` tells the readers of a major until when it is served. While somebody reads it, a new or changed \
+               sunset lies in the future.",
+    },
+    CodeInfo {
         code: "MW0309",
         title: "A rename from something that is still declared",
         help: "`renamed_from` says that an object is what had another name before. The other name is declared too, so it \

@@ -15,7 +15,9 @@ pub(super) fn mark(changes: &mut [Change], applied: Option<&Mesh>, next: &Mesh, 
         for (table, major) in ports {
             let affected = readers(next, &table, major, &columns);
             change.affects.extend(affected);
-            change.affects.extend(grantees(applied, &table, major, circumstances));
+            // A renamed output stands under its new name in the one, a retired one only in the other.
+            let mesh = if table_in(next, &table) { next } else { applied };
+            change.affects.extend(grantees(mesh, &table, major, circumstances));
         }
     }
 }
@@ -27,7 +29,7 @@ fn ports(change: &Change, applied: &Mesh) -> Vec<(String, Option<u32>)> {
             let Some((table, major)) = change.name.rsplit_once(" v") else { return Vec::new() };
             vec![(table.to_owned(), major.parse().ok())]
         }
-        (Object::Output, Action::Retire) => vec![(change.name.clone(), None)],
+        (Object::Output, _) => vec![(change.name.clone(), None)],
         (Object::Product, Action::Retire) => {
             let Some((domain, product)) = change.name.split_once('.') else { return Vec::new() };
             let product = applied.domain(domain).and_then(|domain| domain.products.get(product));
@@ -36,6 +38,10 @@ fn ports(change: &Change, applied: &Mesh) -> Vec<(String, Option<u32>)> {
         }
         _ => Vec::new(),
     }
+}
+
+fn table_in(mesh: &Mesh, table: &str) -> bool {
+    table.split_once('.').is_some_and(|(domain, output)| mesh.output(domain, output).is_some())
 }
 
 /// Products that have the table as an input, in the mesh as it would be.

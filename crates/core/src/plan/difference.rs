@@ -83,7 +83,8 @@ fn domain_policies(applied: Option<&Mesh>, next: &Mesh, changes: &mut Vec<Change
 }
 
 fn of_domain(old: &Domain, new: &Domain) -> Vec<Detail> {
-    let mut details: Vec<Detail> = moved("name", &old.name, &new.name).into_iter().collect();
+    // It is part of every table's name.
+    let mut details: Vec<Detail> = moved("name", &old.name, &new.name).map(breaking).into_iter().collect();
     details.extend(altered("description", &old.description, &new.description));
     details.extend(moved("owner team", &old.owner, &new.owner));
     let members = |domain: &Domain| domain.members.iter().map(|name| (name.clone(), ())).collect();
@@ -145,7 +146,7 @@ fn output(domain: &Domain, old: Option<&Output>, new: &Output, changes: &mut Vec
 }
 
 fn of_output(old: &Output, new: &Output) -> Vec<Detail> {
-    let mut details: Vec<Detail> = moved("name", &old.name, &new.name).into_iter().collect();
+    let mut details: Vec<Detail> = moved("name", &old.name, &new.name).map(breaking).into_iter().collect();
     details.extend(moved("mode", &word(&old.mode), &word(&new.mode)));
     details.extend(moved("key", &old.key.join(", "), &new.key.join(", ")));
     details.extend(moved("on_violation", &word(&old.on_violation), &word(&new.on_violation)));
@@ -173,6 +174,10 @@ fn retire(changes: &mut Vec<Change>, object: Object, name: String, domain: &Doma
 
 fn detail(text: String) -> Detail {
     Detail { text, column: None, breaking: false }
+}
+
+fn breaking(detail: Detail) -> Detail {
+    Detail { breaking: true, ..detail }
 }
 
 /// Short values, shown.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+
 use crate::contract::compare::{Bump, check_bump, compare, required_bump};
 use crate::error::{Diagnostic, Place, Severity};
 use crate::mesh::{Domain, Mesh};
@@ -31,10 +33,11 @@ pub(super) fn judge(
         for product in domain.products.values() {
             let from = product.renamed_from.as_ref();
             if let Some(former) = predecessor(&old.products, &domain.products, &product.name, from) {
-                let judged = Judged { applied, old_domain: old, domain, old: former, new: product };
+                let (old_domain, old, new) = (old, former, product);
+                let judged = Judged { applied, next, circumstances, old_domain, domain, old, new };
                 judged.status(plan);
                 judged.version(plan);
-                judged.outputs(plan, next, circumstances);
+                judged.outputs(plan);
             }
         }
     }
@@ -43,6 +46,8 @@ pub(super) fn judge(
 /// One product as it was and as it would be.
 struct Judged<'a> {
     applied: &'a Mesh,
+    next: &'a Mesh,
+    circumstances: Circumstances<'a>,
     old_domain: &'a Domain,
     domain: &'a Domain,
     old: &'a Product,
@@ -101,11 +106,11 @@ impl Judged<'_> {
         }
     }
 
-    fn outputs(&self, plan: &mut Plan, next: &Mesh, circumstances: Circumstances<'_>) {
+    fn outputs(&self, plan: &mut Plan) {
         if self.new.status == Status::Retired {
             if self.old.status != Status::Retired {
                 for output in self.old.outputs.values() {
-                    self.retirement(plan, next, output, None, circumstances);
+                    self.retirement(plan, output, None);
                 }
             }
             return;
@@ -117,16 +122,19 @@ impl Judged<'_> {
             continued.push(&former.name);
             for (major, version) in &output.versions {
                 match former.versions.get(major) {
-                    Some(before) => self.contract(plan, output, *major, before, version),
+                    Some(before) => {
+                        self.contract(plan, output, *major, before, version);
+                        self.sunset(plan, output, *major, before, version);
+                    }
                     None => self.new_major(plan, former, output, *major, version),
                 }
             }
             for (major, version) in former.versions.iter().filter(|(major, _)| !output.versions.contains_key(major)) {
-                self.retirement(plan, next, former, Some((*major, version)), circumstances);
+                self.retirement(plan, former, Some((*major, version)));
             }
         }
         for output in self.old.outputs.values().filter(|output| !continued.contains(&&output.name)) {
-            self.retirement(plan, next, output, None, circumstances);
+            self.retirement(plan, output, None);
         }
     }
 
@@ -144,6 +152,29 @@ impl Judged<'_> {
             problem("MW0301", format!("the contract of {table}: {why}"), place)
         };
         plan.problems.push(diagnostic);
+    }
+
+    /// A sunset is announced ahead: else it would take back the promise that a served major makes (promise 5).
+    fn sunset(&self, plan: &mut Plan, output: &Output, major: u32, old: &OutputVersion, new: &OutputVersion) {
+        let past = |day: &NaiveDate| *day <= self.circumstances.now.date_naive();
+        let Some(sunset) = new.sunset.filter(|day| new.sunset != old.sunset && past(day)) else { return };
+        let table = format!("{}.{}", self.domain.name, output.name);
+        if let Some(who) = self.readers(self.next, &table, major) {
+            let message =
+                format!("the sunset of {table} v{major} would be {sunset}, which is not ahead; it is read by {who}");
+            plan.problems.push(with_hint(self.problem("MW0308", message), "give its readers a day in the future"));
+        }
+    }
+
+    /// Who reads a major that others may read; `None` when nobody does. `known` knows the table by its name.
+    fn readers(&self, known: &Mesh, table: &str, major: u32) -> Option<String> {
+        if self.old.status < Status::Active {
+            return None;
+        }
+        let mut readers = consumer::readers(self.next, table, Some(major), &[]);
+        readers.extend(consumer::grantees(known, table, Some(major), self.circumstances));
+        let who: Vec<String> = readers.iter().map(|r| format!("{} ({})", r.consumer, r.through)).collect();
+        (!who.is_empty()).then(|| who.join(", "))
     }
 
     fn new_major(&self, plan: &mut Plan, former: &Output, output: &Output, major: u32, new: &OutputVersion) {
@@ -166,28 +197,15 @@ impl Judged<'_> {
 
     /// A served major goes when nobody reads it any more, or its announced sunset has passed (promise 5). `version` is
     /// absent when the whole output goes.
-    fn retirement(
-        &self,
-        plan: &mut Plan,
-        next: &Mesh,
-        output: &Output,
-        version: Option<(u32, &OutputVersion)>,
-        circumstances: Circumstances<'_>,
-    ) {
-        let today = circumstances.now.date_naive();
+    fn retirement(&self, plan: &mut Plan, output: &Output, version: Option<(u32, &OutputVersion)>) {
+        let today = self.circumstances.now.date_naive();
         let going: BTreeMap<u32, &OutputVersion> = match version {
             Some((major, version)) => [(major, version)].into(),
             None => output.versions.iter().map(|(major, version)| (*major, version)).collect(),
         };
         let table = format!("{}.{}", self.old_domain.name, output.name);
         for (major, version) in going {
-            let mut readers = consumer::readers(next, &table, Some(major), &[]);
-            readers.extend(consumer::grantees(self.applied, &table, Some(major), circumstances));
-            if readers.is_empty() || self.old.status < Status::Active {
-                continue;
-            }
-            let who: Vec<String> = readers.iter().map(|r| format!("{} ({})", r.consumer, r.through)).collect();
-            let who = who.join(", ");
+            let Some(who) = self.readers(self.applied, &table, major) else { continue };
             match version.sunset {
                 Some(sunset) if sunset <= today => {
                     plan.notes

@@ -151,4 +151,5 @@ pub(crate) async fn a_log_keeps_its_order(state: &impl Backend) {
     }
     let lines: Vec<_> = state.log(&id).await.expect("read").into_iter().map(|(_, _, line)| line).collect();
     assert_eq!(lines, ["reading", "checking", "done"]);
+    assert_eq!(code(state.append_log(&RunId::new("r9"), moment(1), "info", "x").await), "MW0414");
 }
