@@ -83,7 +83,10 @@ impl MeshService {
             return Err(Error::conflict("MW0410", message).hint("plan again, look at what changed, then apply"));
         }
         if !plan.problems.is_empty() {
-            let message = format!("nothing was applied: the plan has {} problems", plan.problems.len());
+            let message = match plan.problems.len() {
+                1 => "nothing was applied: the plan has a problem".to_owned(),
+                count => format!("nothing was applied: the plan has {count} problems"),
+            };
             return Err(Error::check("MW0320", message).with_diagnostics(plan.problems));
         }
         permitted(subject, &applied, declared, &plan)?;
