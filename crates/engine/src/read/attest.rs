@@ -1,0 +1,75 @@
+//! The last look before execution: every data source of the physical plan is behind a barrier that this statement's
+//! policy put there, belongs to a table without obligations, or is no data of ours at all.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_plan::ExecutionPlan;
+use meshwork_core::error::{Error, Result};
+use object_store::path::Path;
+
+use super::barrier::BarrierExec;
+
+/// What the statement's tables allow.
+#[derive(Clone, Debug, Default)]
+pub struct Allowed {
+    /// Digests of the decisions whose barriers may stand in the plan.
+    pub digests: HashSet<String>,
+    /// Folders of tables without obligations.
+    pub open: Vec<Path>,
+    /// The catalog emulation streams its rows.
+    pub emulated: bool,
+}
+
+pub fn attest(plan: &Arc<dyn ExecutionPlan>, allowed: &Allowed) -> Result<()> {
+    let mut refused: Option<String> = None;
+    let walked = plan.apply(|node| {
+        let node = node.as_ref();
+        if let Some(barrier) = downcast::<BarrierExec>(node) {
+            if !allowed.digests.contains(barrier.digest()) {
+                refused = Some("a barrier of another decision".to_owned());
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            return Ok(TreeNodeRecursion::Jump);
+        }
+        if node.children().is_empty() && !harmless(node, allowed) {
+            refused = Some(node.name().to_owned());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if walked.is_err() || refused.is_some() {
+        tracing::error!(source = refused.as_deref(), "attestation refused a plan");
+        return Err(Error::internal("MW0815", "the plan of this statement was refused: it reads past a policy")
+            .hint("this is a bug of ours; the server's log has the details"));
+    }
+    Ok(())
+}
+
+fn downcast<T: 'static>(plan: &dyn ExecutionPlan) -> Option<&T> {
+    (plan as &dyn std::any::Any).downcast_ref::<T>()
+}
+
+fn harmless(leaf: &dyn ExecutionPlan, allowed: &Allowed) -> bool {
+    match leaf.name() {
+        "EmptyExec" | "PlaceholderRowExec" | "WorkTableExec" | "LazyMemoryExec" | "ScalarSubqueryExec" => true,
+        "StreamingTableExec" => allowed.emulated,
+        "DataSourceExec" => downcast::<DataSourceExec>(leaf).is_some_and(|source| source_allowed(source, allowed)),
+        _ => false,
+    }
+}
+
+fn source_allowed(source: &DataSourceExec, allowed: &Allowed) -> bool {
+    if source.data_source().as_ref().downcast_ref::<MemorySourceConfig>().is_some() {
+        return true;
+    }
+    let Some(files) = source.data_source().as_ref().downcast_ref::<FileScanConfig>() else { return false };
+    files.file_groups.iter().flat_map(|group| group.iter()).all(|file| {
+        let location = &file.object_meta.location;
+        allowed.open.iter().any(|folder| location.prefix_matches(folder))
+    })
+}

@@ -1,0 +1,355 @@
+//! What `check` can learn of SQL without data: plans it over empty tables of the declared schemas.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
+use datafusion::common::DataFusionError;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::planner::object_name_to_table_reference;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, ObjectName, Spanned, Statement as Ast, TableFactor, Visit, Visitor,
+};
+use datafusion::sql::TableReference;
+use meshwork_control::port::data::{SqlCheck, SqlChecker};
+use meshwork_core::contract::Table;
+use meshwork_core::error::{Diagnostic, Error, Place, Severity};
+use meshwork_core::types::ColumnType;
+
+use super::engine::Engine;
+use super::error::{self, Scope};
+use super::session::{self, Limits};
+use super::statement;
+use crate::native::{column_type, read_type};
+
+/// Room for a long transformation, far below what hurts.
+const MAX_SQL: usize = 1 << 20;
+const STACK: usize = 64 << 20;
+
+impl SqlChecker for Engine {
+    fn check_sql(&self, check: &SqlCheck) -> Vec<Diagnostic> {
+        check_sql(check)
+    }
+
+    fn check_clause_sql(&self, query: &str, place: &Place, table: &Table) -> Vec<Diagnostic> {
+        check_clause(query, place, table)
+    }
+}
+
+/// Without an engine, for `check` alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Checker;
+
+impl SqlChecker for Checker {
+    fn check_sql(&self, check: &SqlCheck) -> Vec<Diagnostic> {
+        check_sql(check)
+    }
+
+    fn check_clause_sql(&self, query: &str, place: &Place, table: &Table) -> Vec<Diagnostic> {
+        check_clause(query, place, table)
+    }
+}
+
+fn check_sql(check: &SqlCheck) -> Vec<Diagnostic> {
+    let check = check.clone();
+    roomy(move || transformation(&check))
+}
+
+fn check_clause(query: &str, place: &Place, table: &Table) -> Vec<Diagnostic> {
+    let (query, place, table) = (query.to_owned(), place.clone(), table.clone());
+    roomy(move || clause(&query, &place, &table))
+}
+
+/// On a stack with room to recurse.
+fn roomy(work: impl FnOnce() -> Vec<Diagnostic> + Send + 'static) -> Vec<Diagnostic> {
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(work);
+    thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_default()
+}
+
+fn transformation(check: &SqlCheck) -> Vec<Diagnostic> {
+    let ast = match statement::parse(&check.sql, MAX_SQL) {
+        Ok(statement) => statement.ast,
+        Err(error) => return vec![report(&error, &check.place)],
+    };
+    let mut names = Names::default();
+    let _ = ast.visit(&mut names);
+
+    let mut found = unknown_inputs(check, &names);
+    if !found.is_empty() {
+        return found;
+    }
+    let plan = match plan(&ast, tables(check, &names)) {
+        Ok(plan) => plan,
+        Err(error) => return vec![report(&error::planning(&error, &Scope { withheld: &[] }), &check.place)],
+    };
+    // Where an input's columns are unknown, so are its types: only names can be compared.
+    let typed = check.inputs.iter().all(|(name, columns)| columns.is_some() || !names.inputs.contains_key(name));
+    found.extend(produced(check, plan.schema().as_arrow(), typed));
+    found
+}
+
+fn unknown_inputs(check: &SqlCheck, names: &Names) -> Vec<Diagnostic> {
+    let unknown = names.inputs.iter().filter(|(name, _)| !check.inputs.contains_key(*name) && !names.ctes.contains(*name));
+    unknown
+        .map(|(name, (line, column))| {
+            let message = format!("`{name}` is not an input of this product");
+            let mut error = Error::check("MW0832", message).at(Place { path: String::new(), line: *line, column: *column });
+            error = match nearest(name, check.inputs.keys().map(String::as_str)) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error.hint("declare it under `inputs:` in product.yaml"),
+            };
+            let mut diagnostic = report(&error, &check.place);
+            diagnostic.length = u32::try_from(name.chars().count()).unwrap_or(0);
+            diagnostic
+        })
+        .collect()
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .filter(|(score, _)| *score > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}
+
+fn tables(check: &SqlCheck, names: &Names) -> BTreeMap<String, Arc<Schema>> {
+    let inputs = check.inputs.iter();
+    inputs
+        .map(|(name, columns)| {
+            let fields: Vec<Field> = match columns {
+                Some(columns) => columns.iter().map(|(name, ty)| Field::new(name, read_type(ty), true)).collect(),
+                // A column that some input of unknown columns may have: text, which casts to everything.
+                None => names.columns.iter().map(|name| Field::new(name, DataType::Utf8View, true)).collect(),
+            };
+            (name.clone(), Arc::new(Schema::new(fields)))
+        })
+        .collect()
+}
+
+fn produced(check: &SqlCheck, schema: &Schema, typed: bool) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let start = Place { path: check.place.path.clone(), line: check.place.line.max(1), column: check.place.column.max(1) };
+    let mut say = |code: &str, severity, message: String, hint: Option<String>| {
+        found.push(Diagnostic {
+            code: code.to_owned(),
+            severity,
+            message,
+            place: start.clone(),
+            length: 0,
+            hints: hint.into_iter().collect(),
+        });
+    };
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    for field in &check.produces.fields {
+        let Some((_, column)) = schema.column_with_name(&field.name) else {
+            let hint = match nearest(&field.name, names.iter().copied()) {
+                Some(near) => format!("the SQL produces `{near}`: write `{near} AS {}`", field.name),
+                None => format!("add an expression `… AS {}` to the SELECT, or take it out of the contract", field.name),
+            };
+            let message = format!("the contract's column `{}` is not produced by the SQL", field.name);
+            say("MW0834", Severity::Error, message, Some(hint));
+            continue;
+        };
+        if typed && let Some(clash) = clash(column.data_type(), &field.native) {
+            let message = format!("column `{}` {clash}", field.name);
+            let hint = format!("cast it in the SQL: CAST(… AS {}), or correct the contract", sql_name(&field.native));
+            say("MW0835", Severity::Error, message, Some(hint));
+        }
+    }
+    for name in names.iter().filter(|name| check.produces.field(name).is_none()) {
+        let message = format!("the SQL produces column `{name}`, which the contract does not have");
+        say("MW0837", Severity::Warning, message, Some("it will not be stored: take it out, or add it to the contract".to_owned()));
+    }
+    found
+}
+
+/// Why a value of type `from` cannot be stored as `to`; widening and text of anything printable are fine.
+fn clash(from: &DataType, to: &ColumnType) -> Option<String> {
+    use ColumnType as T;
+    if matches!(from, DataType::Null) {
+        return None;
+    }
+    let said = || Some(format!("is produced as {} and declared as {}", arrow_name(from), sql_name(to)));
+    let Some(found) = column_type(from) else {
+        // Nanoseconds are cut on purpose only; other types have no place in a table.
+        return if matches!(from, DataType::Timestamp(..)) && matches!(to, T::Timestamp | T::LocalTimestamp) {
+            None
+        } else {
+            said()
+        };
+    };
+    let number = |ty: &T| {
+        matches!(ty, T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Float32 | T::Float64 | T::Decimal { .. })
+    };
+    let fits = match (&found, to) {
+        (a, b) if a == b => true,
+        // Values that do not fit are found when they are checked; the kinds agree.
+        (a, b) if number(a) && number(b) => true,
+        (T::Date, T::Timestamp | T::LocalTimestamp) | (T::Timestamp | T::LocalTimestamp, T::Timestamp | T::LocalTimestamp) => true,
+        // Text may hold a declared type: sources give text.
+        (T::Text, T::List(_) | T::Struct(_)) => false,
+        (T::Text, T::Binary) => true,
+        (T::List(a), T::List(b)) => return clash(&crate::native::arrow_type(a), b),
+        (T::Struct(_), T::Struct(_)) => true,
+        _ => false,
+    };
+    if fits { None } else { said() }
+}
+
+fn sql_name(ty: &ColumnType) -> String {
+    match ty {
+        ColumnType::Boolean => "BOOLEAN".into(),
+        ColumnType::Int8 | ColumnType::Int16 => "SMALLINT".into(),
+        ColumnType::Int32 => "INTEGER".into(),
+        ColumnType::Int64 => "BIGINT".into(),
+        ColumnType::Float32 => "REAL".into(),
+        ColumnType::Float64 => "DOUBLE PRECISION".into(),
+        ColumnType::Decimal { precision, scale } => format!("DECIMAL({precision}, {scale})"),
+        ColumnType::Text => "TEXT".into(),
+        ColumnType::Binary => "BYTEA".into(),
+        ColumnType::Date => "DATE".into(),
+        ColumnType::Timestamp => "TIMESTAMPTZ".into(),
+        ColumnType::LocalTimestamp => "TIMESTAMP".into(),
+        ColumnType::List(item) => format!("{}[]", sql_name(item)),
+        ColumnType::Struct(_) => "STRUCT".into(),
+    }
+}
+
+fn arrow_name(ty: &DataType) -> String {
+    column_type(ty).map_or_else(|| ty.to_string(), |ty| sql_name(&ty))
+}
+
+fn clause(query: &str, place: &Place, table: &Table) -> Vec<Diagnostic> {
+    let sql = query.replace("{table}", "\"{table}\"").replace("{batch}", "\"{batch}\"");
+    let fail = |error: &Error| {
+        let mut diagnostic = report(error, place);
+        // The query stands inside YAML: only its start is a place there.
+        diagnostic.place = place.clone();
+        if diagnostic.code == "MW0809" {
+            diagnostic.code = "MW0836".to_owned();
+        }
+        vec![diagnostic]
+    };
+    let ast = match statement::parse(&sql, MAX_SQL) {
+        Ok(statement) => statement.ast,
+        Err(error) => return fail(&error),
+    };
+    let fields = table.fields.iter().map(|field| Field::new(&field.name, read_type(&field.native), !field.required));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let mut tables = BTreeMap::new();
+    for name in ["{table}", "{batch}", table.name.as_str()] {
+        tables.insert(name.to_owned(), Arc::clone(&schema));
+    }
+    match plan(&ast, tables) {
+        Ok(_) => Vec::new(),
+        Err(error) => fail(&error::planning(&error, &Scope { withheld: &[] })),
+    }
+}
+
+/// Plans over empty tables; nothing is read and nothing is run.
+fn plan(ast: &Ast, tables: BTreeMap<String, Arc<Schema>>) -> Result<LogicalPlan, DataFusionError> {
+    let limits = Limits { memory_bytes: 64 << 20, spill_bytes: 0, spill_dir: std::env::temp_dir(), cores: 1 };
+    let context: SessionContext = session::base_context(&limits, None, None)?;
+    let schema = MemorySchemaProvider::new();
+    for (name, columns) in tables {
+        schema.register_table(name, Arc::new(EmptyTable::new(columns)))?;
+    }
+    session::catalog(&context)?.register_schema("public", Arc::new(schema))?;
+    let state = context.state();
+    let plan = futures::executor::block_on(state.statement_to_plan(DfStatement::Statement(Box::new(ast.clone()))))?;
+    // The analyzer finds what types do not allow.
+    state.optimize(&plan)?;
+    Ok(plan)
+}
+
+/// An error of the SQL at its place in the file, which starts at `at`.
+fn report(error: &Error, at: &Place) -> Diagnostic {
+    let (first, shift) = (at.line.max(1), at.column.max(1));
+    let place = match &error.place {
+        Some(inner) if inner.line > 0 => Place {
+            path: at.path.clone(),
+            line: first + inner.line - 1,
+            column: if inner.line == 1 { shift + inner.column.max(1) - 1 } else { inner.column },
+        },
+        _ => Place { path: at.path.clone(), line: first, column: shift },
+    };
+    let code = match error.code.as_str() {
+        "MW0802" => "MW0830",
+        "MW0805" => "MW0831",
+        "MW0804" => "MW0832",
+        "MW0803" => "MW0833",
+        "MW0809" | "MW0807" | "MW0808" | "MW0814" => "MW0836",
+        other => other,
+    };
+    Diagnostic {
+        code: code.to_owned(),
+        severity: Severity::Error,
+        message: error.message.clone(),
+        place,
+        length: 0,
+        hints: error.hints.clone(),
+    }
+}
+
+/// Table and column names of a statement.
+#[derive(Default)]
+struct Names {
+    /// Bare table name → where it stands first.
+    inputs: HashMap<String, (u32, u32)>,
+    ctes: BTreeSet<String>,
+    columns: BTreeSet<String>,
+}
+
+fn folded(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+}
+
+impl Names {
+    fn table(&mut self, name: &ObjectName) {
+        let Ok(reference) = object_name_to_table_reference(name.clone(), true) else { return };
+        let name_of = match reference {
+            TableReference::Bare { table } => table.to_string(),
+            other => other.to_string(),
+        };
+        let start = name.span().start;
+        let at = (u32::try_from(start.line).unwrap_or(1), u32::try_from(start.column).unwrap_or(1));
+        self.inputs.entry(name_of).or_insert(at);
+    }
+}
+
+impl Visitor for Names {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &datafusion::sql::sqlparser::ast::Query) -> ControlFlow<()> {
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            self.ctes.insert(folded(&cte.alias.name));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, args: None, .. } = factor {
+            self.table(name);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(ident) => {
+                self.columns.insert(folded(ident));
+            }
+            Expr::CompoundIdentifier(parts) => {
+                self.columns.extend(parts.last().map(folded));
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}

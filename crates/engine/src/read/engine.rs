@@ -1,0 +1,128 @@
+//! The query engine: what all statements share (caches, threads), and nothing of any one of them.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::execution::cache::cache_manager::CacheManagerConfig;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use meshwork_control::port::data::{PlanRequest, PlannedQuery, QueryEngine};
+use meshwork_core::error::{Error, Result};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::listing::ListingCache;
+use super::planned;
+use super::snapshot::SnapshotCache;
+
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Where sorts and joins spill; each statement has a bounded share.
+    pub spill_dir: PathBuf,
+    /// Threads and partitions.
+    pub cores: usize,
+    /// For Parquet footers, kept between statements.
+    pub metadata_cache_bytes: usize,
+    /// Table versions kept open.
+    pub snapshots: usize,
+}
+
+impl EngineConfig {
+    pub fn new(spill_dir: impl Into<PathBuf>, cores: usize) -> Self {
+        Self { spill_dir: spill_dir.into(), cores, metadata_cache_bytes: 64 << 20, snapshots: 256 }
+    }
+}
+
+/// Planning and execution run on threads of its own: a heavy statement does not hold up those that serve connections, and
+/// a deep one has room to recurse.
+pub struct Engine {
+    shared: Arc<Shared>,
+    runtime: Option<Runtime>,
+}
+
+pub struct Shared {
+    pub config: EngineConfig,
+    pub env: RuntimeEnv,
+    pub snapshots: SnapshotCache,
+    pub listings: ListingCache,
+    pub handle: Handle,
+}
+
+/// Virtual, so it costs nothing until a statement is deep.
+const STACK: usize = 64 << 20;
+
+impl Engine {
+    pub fn new(config: EngineConfig) -> Result<Self> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::environment("MW0822", format!("the query engine cannot start: {error}"))
+                .hint("check that the spill folder can be written")
+        };
+        let cache = CacheManagerConfig::default().with_metadata_cache_limit(config.metadata_cache_bytes);
+        let env = RuntimeEnvBuilder::new().with_cache_manager(cache).build().map_err(|error| failed(&error))?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(config.cores.max(1))
+            .thread_name("query")
+            .thread_stack_size(STACK)
+            .enable_all()
+            .build()
+            .map_err(|error| failed(&error))?;
+        let shared = Shared {
+            snapshots: SnapshotCache::new(config.snapshots),
+            listings: ListingCache::default(),
+            handle: runtime.handle().clone(),
+            config,
+            env,
+        };
+        Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
+    }
+
+    pub fn snapshots(&self) -> &SnapshotCache {
+        &self.shared.snapshots
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Not waiting: a drop may come from inside another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Shared {
+    /// Runs a step on the engine's threads; stops it when the caller goes away.
+    pub async fn spawn<T: Send + 'static>(&self, step: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        struct Stop(tokio::task::AbortHandle);
+        impl Drop for Stop {
+            fn drop(&mut self) {
+                self.0.abort();
+            }
+        }
+        let task = self.handle.spawn(step);
+        let _stop = Stop(task.abort_handle());
+        match task.await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(%error, "a step of a statement did not finish");
+                Err(Error::internal("MW0816", "the query engine could not run this statement")
+                    .hint("write it another way; the server's log has the reason"))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl QueryEngine for Engine {
+    async fn plan(&self, request: PlanRequest) -> Result<Arc<dyn PlannedQuery>> {
+        let shared = Arc::clone(&self.shared);
+        let time = request.limits.time;
+        let planned = self.shared.spawn(async move {
+            match tokio::time::timeout(time, planned::plan(shared, request)).await {
+                Ok(planned) => planned,
+                Err(_) => Err(Error::limit("MW0810", "planning the statement took longer than it may")),
+            }
+        });
+        Ok(Arc::new(planned.await?))
+    }
+}

@@ -1,0 +1,274 @@
+//! One pinned version of a Delta table as files for DataFusion's own Parquet scan.
+//!
+//! Deletion vectors and column mapping are refused: nothing of ours writes them, and reading past one shows deleted rows.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::catalog::Session;
+use datafusion::common::config::TableParquetOptions;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, Result as DfResult, ScalarValue, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use meshwork_core::error::{Error, Result};
+use meshwork_core::publication::TableLocation;
+use object_store::path::Path;
+
+use crate::native::{COLUMN_ID, column_type, read_type};
+
+/// Files, schema and statistics of one version. Immutable, so it is cached for as long as there is room.
+#[derive(Debug)]
+pub struct Snapshot {
+    store: ObjectStoreUrl,
+    /// The folder of the table: every file lies below it.
+    pub folder: Path,
+    /// Columns in the files, then partition columns, as readers see them.
+    schema: SchemaRef,
+    table: TableSchema,
+    /// Column id → index in `schema`, where the writer recorded ids.
+    ids: HashMap<String, usize>,
+    files: Vec<PartitionedFile>,
+}
+
+impl Snapshot {
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The stored column with this identity; by name where the table carries no ids.
+    pub fn column(&self, id: &str, name: &str) -> Option<usize> {
+        if self.ids.is_empty() { self.schema.index_of(name).ok() } else { self.ids.get(id).copied() }
+    }
+
+    /// A native scan of `columns` (indices in [`Self::schema`]).
+    pub fn scan(
+        &self,
+        session: &dyn Session,
+        columns: &[usize],
+        limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        if self.files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(columns)?))));
+        }
+        let config = session.config_options();
+        let store = session.runtime_env().object_store(&self.store)?;
+        let cache = session.runtime_env().cache_manager.get_file_metadata_cache();
+        let options = TableParquetOptions { global: config.execution.parquet.clone(), ..Default::default() };
+        let source = ParquetSource::new(self.table.clone())
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
+        let groups = FileGroup::new(self.files.clone()).split_files(session.config().target_partitions().max(1));
+        let (groups, statistics) = datafusion::datasource::statistics::compute_all_files_statistics(
+            groups,
+            Arc::clone(&self.schema),
+            true,
+            false,
+        )?;
+        let scan = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(Some(columns.to_vec()))?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+}
+
+/// Snapshots by (url, version), the least recently used leave first.
+#[derive(Debug)]
+pub struct SnapshotCache {
+    capacity: usize,
+    entries: Mutex<VecDeque<(Key, Arc<Snapshot>)>>,
+}
+
+type Key = (String, u64);
+
+impl SnapshotCache {
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), entries: Mutex::new(VecDeque::new()) }
+    }
+
+    pub async fn open(&self, location: &TableLocation, version: u64) -> Result<Arc<Snapshot>> {
+        let key = (location.url(), version);
+        if let Some(found) = self.found(&key) {
+            return Ok(found);
+        }
+        let snapshot = Arc::new(load(location, version).await?);
+        let mut entries = self.lock();
+        entries.push_back((key, Arc::clone(&snapshot)));
+        while entries.len() > self.capacity {
+            entries.pop_front();
+        }
+        Ok(snapshot)
+    }
+
+    fn found(&self, key: &Key) -> Option<Arc<Snapshot>> {
+        let mut entries = self.lock();
+        let at = entries.iter().position(|(known, _)| known == key)?;
+        let entry = entries.remove(at)?;
+        let snapshot = Arc::clone(&entry.1);
+        entries.push_back(entry);
+        Some(snapshot)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(Key, Arc<Snapshot>)>> {
+        self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn unreadable(location: &TableLocation, version: u64, why: &dyn std::fmt::Display) -> Error {
+    // The place of the files is no reader's business: it goes to the log.
+    tracing::error!(url = location.url(), version, %why, "a published table version cannot be opened");
+    Error::environment("MW0818", "the data of a published table cannot be opened")
+        .hint("the owner of the product finds the reason in the server's log, and can run the product again")
+}
+
+async fn load(location: &TableLocation, version: u64) -> Result<Snapshot> {
+    let fail = |why: &dyn std::fmt::Display| unreadable(location, version, why);
+    let url = url::Url::parse(&location.url()).map_err(|error| fail(&error))?;
+    let table = deltalake_core::open_table_with_version(url, version).await.map_err(|error| fail(&error))?;
+    let state = table.snapshot().map_err(|error| fail(&error))?;
+    let snapshot = state.snapshot();
+    let settings = snapshot.metadata().configuration();
+    if settings.get("delta.columnMapping.mode").is_some_and(|mode| mode != "none") {
+        return Err(unsupported("column mapping"));
+    }
+
+    let partitions: Vec<String> = snapshot.metadata().partition_columns().iter().map(ToString::to_string).collect();
+    let stored = snapshot.arrow_schema();
+    let (mut in_files, mut in_paths) = (Vec::new(), Vec::new());
+    for field in stored.fields() {
+        let field = readable(field)?;
+        if partitions.contains(field.name()) { in_paths.push(field) } else { in_files.push(field) }
+    }
+    // Partition values lie in the metadata's order in every file entry below.
+    in_paths.sort_by_key(|field| partitions.iter().position(|name| name == field.name()));
+    let ids = in_files.iter().chain(&in_paths).enumerate();
+    let ids = ids.filter_map(|(at, field)| Some((field.metadata().get(COLUMN_ID)?.clone(), at))).collect();
+    let bare = |fields: &[FieldRef]| -> Vec<FieldRef> {
+        fields.iter().map(|field| Arc::new(field.as_ref().clone().with_metadata(HashMap::new()))).collect()
+    };
+    let (in_files, in_paths) = (bare(&in_files), bare(&in_paths));
+    let file_schema = Arc::new(Schema::new(in_files.clone()));
+    let schema = Arc::new(Schema::new([in_files, in_paths.clone()].concat()));
+
+    let folder = Path::from_url_path(table.table_url().path()).map_err(|error| fail(&error))?;
+    let mut files = Vec::new();
+    for view in snapshot.log_data().iter() {
+        if view.deletion_vector_descriptor().is_some() {
+            return Err(unsupported("deletion vectors"));
+        }
+        let relative = view.object_store_path();
+        let path = Path::parse(format!("{folder}/{relative}")).map_err(|error| fail(&error))?;
+        let size = u64::try_from(view.size()).map_err(|error| fail(&error))?;
+        let mut file = PartitionedFile::new(String::new(), size);
+        file.object_meta.location = path;
+        // Part of the metadata cache's key: a file of a Delta table is never rewritten under its name.
+        file.object_meta.last_modified = view.modification_datetime().map_err(|error| fail(&error))?;
+        let values = view.partition_values_map();
+        let partition = in_paths.iter().map(|field| partition_value(values.get(field.name()), field.data_type()));
+        file.partition_values = partition.collect::<DfResult<_>>().map_err(|error| fail(&error))?;
+        let rows = view.num_records();
+        let statistics = statistics(&file_schema, rows, view.stats().as_deref(), size);
+        files.push(file.with_statistics(Arc::new(statistics)));
+    }
+    Ok(Snapshot {
+        store: ObjectStoreUrl::parse(table.table_url().as_str().split_at(scheme_end(table.table_url())).0)
+            .map_err(|error| fail(&error))?,
+        folder,
+        schema,
+        table: TableSchema::new(file_schema, in_paths),
+        ids,
+        files,
+    })
+}
+
+/// Where the path of a URL starts.
+fn scheme_end(url: &url::Url) -> usize {
+    url.as_str().len() - url.path().len() - url.query().map_or(0, |query| query.len() + 1)
+}
+
+fn unsupported(feature: &str) -> Error {
+    Error::environment("MW0819", format!("the table uses {feature}, which is not read here"))
+        .hint("let the product write the table; other writers' commits are not served")
+}
+
+fn readable(field: &FieldRef) -> Result<FieldRef> {
+    let Some(ty) = column_type(field.data_type()) else {
+        return Err(unsupported(&format!("the type {}", field.data_type())));
+    };
+    Ok(Arc::new(Field::new(field.name(), read_type(&ty), field.is_nullable()).with_metadata(field.metadata().clone())))
+}
+
+fn partition_value(text: Option<&Option<String>>, ty: &DataType) -> DfResult<ScalarValue> {
+    match text {
+        Some(Some(text)) if !text.is_empty() => ScalarValue::try_from_string(text.clone(), ty),
+        _ => ScalarValue::try_new_null(ty),
+    }
+}
+
+/// A file's statistics from its log entry. Only what cannot have been rounded counts as exact: not text (writers cut
+/// long values), not floats (NaN), not timestamps (JSON holds milliseconds).
+fn statistics(schema: &SchemaRef, rows: Option<usize>, json: Option<&str>, size: u64) -> Statistics {
+    let parsed: serde_json::Value = json.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let rows = rows.or_else(|| parsed["numRecords"].as_u64().and_then(|rows| usize::try_from(rows).ok()));
+    let bound = |kind: &str, field: &Field| -> Precision<ScalarValue> {
+        let text = match &parsed[kind][field.name()] {
+            serde_json::Value::Number(number) => number.to_string(),
+            serde_json::Value::String(text) => text.clone(),
+            _ => return Precision::Absent,
+        };
+        let ty = field.data_type();
+        let Ok(value) = ScalarValue::try_from_string(text, ty) else { return Precision::Absent };
+        match ty {
+            _ if ty.is_integer() => Precision::Exact(value),
+            DataType::Date32 => Precision::Exact(value),
+            _ => Precision::Inexact(value),
+        }
+    };
+    let columns = schema.fields().iter().map(|field| {
+        let nulls = parsed["nullCount"][field.name()].as_u64().and_then(|nulls| usize::try_from(nulls).ok());
+        ColumnStatistics {
+            null_count: nulls.map_or(Precision::Absent, Precision::Exact),
+            min_value: bound("minValues", field),
+            max_value: bound("maxValues", field),
+            ..ColumnStatistics::new_unknown()
+        }
+    });
+    Statistics {
+        num_rows: rows.map_or(Precision::Absent, Precision::Exact),
+        total_byte_size: usize::try_from(size).map_or(Precision::Absent, Precision::Inexact),
+        column_statistics: columns.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_values_that_cannot_be_rounded_are_exact() {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int64, false),
+            Field::new("name", DataType::Utf8View, true),
+            Field::new("score", DataType::Float64, true),
+        ]));
+        let json = r#"{"numRecords":3,"minValues":{"id":1,"name":"a","score":0.5},"maxValues":{"id":9,"name":"z"},
+            "nullCount":{"id":0,"name":1}}"#;
+        let found = statistics(&schema, None, Some(json), 10);
+        assert_eq!(found.num_rows, Precision::Exact(3));
+        assert_eq!(found.column_statistics[0].max_value, Precision::Exact(ScalarValue::Int64(Some(9))));
+        assert_eq!(found.column_statistics[1].null_count, Precision::Exact(1));
+        assert!(matches!(found.column_statistics[1].min_value, Precision::Inexact(_)));
+        assert!(matches!(found.column_statistics[2].min_value, Precision::Inexact(_)));
+        assert_eq!(found.column_statistics[2].max_value, Precision::Absent);
+    }
+}
