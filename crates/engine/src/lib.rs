@@ -1,4 +1,9 @@
 //! The data plane: the only crate with DataFusion and delta-rs. It reads (governed), writes and checks tables.
+//!
+//! - [`native`]: column types as Arrow types, stored and read.
+//! - [`read`]: the one governed read path. [`read::Engine`] answers statements over a principal's catalog;
+//!   [`read::check::Checker`] judges SQL without data; [`read::secured::provider`] is a governed table for a run's session,
+//!   [`read::session::base_context`] that session.
 
 pub mod exact;
 pub mod failpoint;
@@ -7,3 +12,4 @@ pub mod native;
 pub mod source;
 pub mod storage;
 pub mod write;
+pub mod read;

@@ -29,7 +29,7 @@ pub fn attest(plan: &Arc<dyn ExecutionPlan>, allowed: &Allowed) -> Result<()> {
     let mut refused: Option<String> = None;
     let walked = plan.apply(|node| {
         let node = node.as_ref();
-        if let Some(barrier) = downcast::<BarrierExec>(node) {
+        if let Some(barrier) = node.downcast_ref::<BarrierExec>() {
             if !allowed.digests.contains(barrier.digest()) {
                 refused = Some("a barrier of another decision".to_owned());
                 return Ok(TreeNodeRecursion::Stop);
@@ -50,15 +50,11 @@ pub fn attest(plan: &Arc<dyn ExecutionPlan>, allowed: &Allowed) -> Result<()> {
     Ok(())
 }
 
-fn downcast<T: 'static>(plan: &dyn ExecutionPlan) -> Option<&T> {
-    (plan as &dyn std::any::Any).downcast_ref::<T>()
-}
-
 fn harmless(leaf: &dyn ExecutionPlan, allowed: &Allowed) -> bool {
     match leaf.name() {
         "EmptyExec" | "PlaceholderRowExec" | "WorkTableExec" | "LazyMemoryExec" | "ScalarSubqueryExec" => true,
         "StreamingTableExec" => allowed.emulated,
-        "DataSourceExec" => downcast::<DataSourceExec>(leaf).is_some_and(|source| source_allowed(source, allowed)),
+        "DataSourceExec" => leaf.downcast_ref::<DataSourceExec>().is_some_and(|source| source_allowed(source, allowed)),
         _ => false,
     }
 }

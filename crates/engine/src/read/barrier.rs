@@ -143,9 +143,12 @@ impl ExecutionPlan for BarrierExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = self.child.execute(partition, context).map_err(|error| sealed(&self.table, &error))?;
+        // Where a node lies in memory is as good as random to a reader.
+        let salt = Arc::as_ptr(&self.child).cast::<()>().addr();
+        let input = self.child.execute(partition, context).map_err(|error| sealed(&self.table, salt, &error))?;
         Ok(Box::pin(Sealed {
             table: Arc::clone(&self.table),
+            salt,
             schema: Arc::clone(&self.schema),
             input,
             metrics: BaselineMetrics::new(&self.metrics, partition),
@@ -192,27 +195,23 @@ impl fmt::Display for SealedError {
 }
 impl std::error::Error for SealedError {}
 
-fn sealed(table: &str, error: &DataFusionError) -> DataFusionError {
+fn sealed(table: &str, salt: usize, error: &DataFusionError) -> DataFusionError {
     // Limits of the statement are the reader's own and say nothing of the rows.
     if let DataFusionError::ResourcesExhausted(_) = error.find_root() {
         return DataFusionError::ResourcesExhausted("the statement's memory limit was reached while reading".to_owned());
     }
-    // Only a label to find the log line by: it is derived from the error and the table, not drawn at random.
-    let id = incident(table, &error.to_string());
+    let id = incident(table, salt, &error.to_string());
     tracing::error!(%id, table, %error, "reading behind a barrier failed");
     DataFusionError::External(Box::new(SealedError { id }))
 }
 
-fn incident(table: &str, error: &str) -> uuid::Uuid {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
+/// Only a label to find the log line by. `salt` differs between statements, so that an id does not tell whether two of
+/// them met the same hidden value, nor confirm a guess of it.
+fn incident(table: &str, salt: usize, error: &str) -> uuid::Uuid {
     use sha2::{Digest, Sha256};
-    // The count keeps equal errors apart, so that an id does not tell whether two statements met the same hidden row.
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let digest = Sha256::new()
         .chain_update(std::process::id().to_be_bytes())
-        .chain_update(count.to_be_bytes())
+        .chain_update(salt.to_be_bytes())
         .chain_update(table)
         .chain_update(error)
         .finalize();
@@ -221,6 +220,7 @@ fn incident(table: &str, error: &str) -> uuid::Uuid {
 
 struct Sealed {
     table: Arc<str>,
+    salt: usize,
     schema: SchemaRef,
     input: SendableRecordBatchStream,
     metrics: BaselineMetrics,
@@ -243,7 +243,7 @@ impl Stream for Sealed {
         });
         Poll::Ready(Some(match batch {
             Ok(batch) => Ok(batch.record_output(&self.metrics)),
-            Err(error) => Err(sealed(&self.table, &error)),
+            Err(error) => Err(sealed(&self.table, self.salt, &error)),
         }))
     }
 }

@@ -261,7 +261,7 @@ fn plan(ast: &Ast, tables: BTreeMap<String, Arc<Schema>>) -> Result<LogicalPlan,
         schema.register_table(name, Arc::new(EmptyTable::new(columns)))?;
     }
     session::catalog(&context)?.register_schema("public", Arc::new(schema))?;
-    let state = context.state();
+    let state = session::state(&context);
     let plan = futures::executor::block_on(state.statement_to_plan(DfStatement::Statement(Box::new(ast.clone()))))?;
     // The analyzer finds what types do not allow.
     state.optimize(&plan)?;

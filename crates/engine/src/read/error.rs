@@ -74,14 +74,10 @@ fn root(error: &DataFusionError) -> &DataFusionError {
     }
 }
 
-/// The place of a diagnostic within the SQL text; `path` is for the caller to fill in.
+/// The place of a diagnostic within the SQL text.
 pub fn place(diagnostic: &Diagnostic) -> Option<Place> {
     let start = diagnostic.span?.start;
-    Some(Place {
-        path: String::new(),
-        line: u32::try_from(start.line).ok()?,
-        column: u32::try_from(start.column).ok()?,
-    })
+    Some(super::statement::place(start.line, start.column))
 }
 
 fn column(error: &SchemaError, scope: &Scope<'_>) -> Error {

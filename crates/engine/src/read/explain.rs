@@ -23,8 +23,11 @@ pub fn batch(text: &str) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(schema(), vec![lines])?)
 }
 
-/// One line a node. `open` names a table without obligations by a file of it.
-pub fn render(plan: &Arc<dyn ExecutionPlan>, analyzed: bool, open: &dyn Fn(&object_store::path::Path) -> Option<String>) -> String {
+/// Names the table without obligations that a file belongs to.
+type Open<'a> = &'a dyn Fn(&object_store::path::Path) -> Option<String>;
+
+/// One line a node.
+pub fn render(plan: &Arc<dyn ExecutionPlan>, analyzed: bool, open: Open<'_>) -> String {
     let mut out = String::new();
     node(plan.as_ref(), 0, analyzed, open, &mut out);
     out
@@ -34,12 +37,11 @@ fn node(
     plan: &dyn ExecutionPlan,
     depth: usize,
     analyzed: bool,
-    open: &dyn Fn(&object_store::path::Path) -> Option<String>,
+    open: Open<'_>,
     out: &mut String,
 ) {
-    let any = plan as &dyn std::any::Any;
-    let barrier = any.downcast_ref::<BarrierExec>().is_some();
-    let line = match any.downcast_ref::<DataSourceExec>() {
+    let barrier = plan.is::<BarrierExec>();
+    let line = match plan.downcast_ref::<DataSourceExec>() {
         Some(source) => scan(source, plan, open),
         None => one_line(plan),
     };
@@ -64,7 +66,6 @@ fn node(
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
 fn millis(nanos: usize) -> f64 {
     nanos as f64 / 1e6
 }
@@ -82,7 +83,7 @@ fn one_line(plan: &dyn ExecutionPlan) -> String {
 fn scan(
     source: &DataSourceExec,
     plan: &dyn ExecutionPlan,
-    open: &dyn Fn(&object_store::path::Path) -> Option<String>,
+    open: Open<'_>,
 ) -> String {
     let schema = plan.schema();
     let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();

@@ -1,11 +1,9 @@
 //! Predicates at the barrier: the policy's row filter, and the reader's predicates that may be evaluated with it.
 
-use std::sync::Arc;
-
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::{Column, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, cast, col, in_list, lit};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, cast, in_list, lit};
 use meshwork_core::filter::{Comparison, Predicate};
 use meshwork_core::types::Literal;
 
@@ -46,13 +44,31 @@ pub fn policy(predicate: &Predicate, column: &str, schema: &SchemaRef) -> Result
     }
 }
 
+/// Digits after the point that a literal needs.
+fn fraction(number: &str) -> usize {
+    number.split(['e', 'E']).next().and_then(|text| text.split_once('.')).map_or(0, |(_, digits)| {
+        digits.trim_end_matches('0').len()
+    })
+}
+
+/// Digits after the point that an exact numeric column holds.
+fn scale(ty: &DataType) -> Option<usize> {
+    match ty {
+        DataType::Decimal128(_, scale) => usize::try_from(*scale).ok(),
+        ty if ty.is_integer() => Some(0),
+        _ => None,
+    }
+}
+
 fn operands(column: Expr, value: &Literal, ty: &DataType) -> Result<(Expr, Expr)> {
-    let integer = ty.is_integer();
-    match value {
-        // 1.5 against an integer column: compared as decimals, never by cutting the literal.
-        Literal::Number(number) if integer && number.number.contains('.') => {
-            let scale = number.number.rsplit('.').next().map_or(0, |digits| digits.len().min(18));
-            let decimal = DataType::Decimal128(38, i8::try_from(scale).unwrap_or(18));
+    let needed = fraction(&value.to_string());
+    match (value, scale(ty)) {
+        // 1.5 against an integer, 0.105 against cents: compared as finer decimals, never by rounding the literal.
+        (Literal::Number(number), Some(scale)) if needed > scale => {
+            let Ok(finer @ 0..=18) = i8::try_from(needed) else {
+                return plan_err!("the row filter's literal has too many digits");
+            };
+            let decimal = DataType::Decimal128(38, finer);
             let literal = ScalarValue::try_from_string(number.number.clone(), &decimal)?;
             Ok((cast(column, decimal), lit(literal)))
         }
@@ -63,12 +79,14 @@ fn operands(column: Expr, value: &Literal, ty: &DataType) -> Result<(Expr, Expr)
 fn scalar(value: &Literal, ty: &DataType) -> Result<ScalarValue> {
     let fits = match (value, ty) {
         (Literal::Boolean(_), DataType::Boolean) => true,
-        (Literal::Integer(_) | Literal::Number(_), ty) => ty.is_numeric(),
+        (Literal::Integer(_) | Literal::Number(_), ty) => {
+            ty.is_numeric() && scale(ty).is_none_or(|scale| fraction(&value.to_string()) <= scale)
+        }
         (Literal::Text(_), DataType::Utf8 | DataType::Utf8View | DataType::Date32 | DataType::Timestamp(..)) => true,
         _ => false,
     };
     if !fits {
-        return plan_err!("the row filter compares a {ty} column with a literal of another type");
+        return plan_err!("the row filter compares a {ty} column with a literal that is none");
     }
     let scalar = ScalarValue::try_from_string(value.to_string(), ty)?;
     if scalar.is_null() {
@@ -115,7 +133,7 @@ pub fn renamed(expr: Expr, stored: &dyn Fn(&str) -> Option<String>) -> Result<Ex
     use datafusion::common::tree_node::{Transformed, TreeNode};
     expr.transform(|expr| match expr {
         Expr::Column(column) => match stored(&column.name) {
-            Some(name) => Ok(Transformed::yes(col(Column::new_unqualified(name)))),
+            Some(name) => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(name)))),
             None => plan_err!("a pushed predicate on a column that is not stored"),
         },
         other => Ok(Transformed::no(other)),
@@ -128,24 +146,22 @@ pub fn all(predicates: impl IntoIterator<Item = Expr>) -> Option<Expr> {
     predicates.into_iter().reduce(datafusion::logical_expr::and)
 }
 
-/// A schema by which [`policy`] can be tried before there is a table.
-pub fn schema_of(fields: Vec<datafusion::arrow::datatypes::Field>) -> SchemaRef {
-    Arc::new(datafusion::arrow::datatypes::Schema::new(fields))
-}
-
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::datatypes::Field;
+    use std::sync::Arc;
+
+    use datafusion::arrow::datatypes::{Field, Schema};
+    use datafusion::logical_expr::col;
     use meshwork_core::types::NumberText;
 
     use super::*;
 
     fn built(column: &str, op: Comparison, values: Vec<Literal>) -> Result<String> {
-        let schema = schema_of(vec![
+        let schema = Arc::new(Schema::new(vec![
             Field::new("region", DataType::Utf8View, true),
             Field::new("score", DataType::Int64, true),
             Field::new("day", DataType::Date32, true),
-        ]);
+        ]));
         policy(&Predicate { column: column.into(), op, values }, column, &schema).map(|expr| expr.to_string())
     }
 

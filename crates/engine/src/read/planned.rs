@@ -32,7 +32,7 @@ use super::explain;
 use super::output::{plain_batch, plain_schema};
 use super::secured::{self, SecuredTable};
 use super::session::{self, Limits, Planning};
-use super::statement::{Statement, TableName, parse};
+use super::statement::{Explain, Statement, TableName, parse};
 
 /// Rules that have been seen to leave an invalid plan, in the order to try without them.
 const SUSPECT_RULES: [&str; 8] = [
@@ -51,7 +51,7 @@ pub struct Planned(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     request: PlanRequest,
-    statement: Statement,
+    explain: Option<Explain>,
     tables: Vec<Arc<SecuredTable>>,
     logical: LogicalPlan,
     parameters: Vec<Option<DataType>>,
@@ -86,8 +86,7 @@ pub async fn plan(shared: Arc<Shared>, request: PlanRequest) -> Result<Planned> 
     let withheld: Vec<(String, Vec<String>)> =
         tables.values().map(|table| (table.name(), table.governed().withheld.clone())).collect();
     let scope = Scope { withheld: &withheld };
-    let logical = context
-        .state()
+    let logical = session::state(&context)
         .statement_to_plan(DfStatement::Statement(Box::new(statement.ast.clone())))
         .await
         .map_err(|error| error::planning(&error, &scope))?;
@@ -103,7 +102,7 @@ pub async fn plan(shared: Arc<Shared>, request: PlanRequest) -> Result<Planned> 
         emulated: statement.emulated,
     };
     let parameters = parameters(&logical)?;
-    let optimized = context.state().optimize(&logical);
+    let optimized = session::state(&context).optimize(&logical);
     let uses = match (&optimized, parameters.is_empty()) {
         (Ok(optimized), _) => uses(optimized)?,
         // A parameter without a type may keep the optimizer from finishing; the unoptimised plan reads at least as much.
@@ -114,7 +113,9 @@ pub async fn plan(shared: Arc<Shared>, request: PlanRequest) -> Result<Planned> 
         Some(_) => explain::schema(),
         None => plain_schema(logical.schema().as_arrow()),
     };
-    let inner = Inner { shared, request, statement, tables, logical, parameters, schema, uses, allowed, ready: Mutex::new(None) };
+    let explain = statement.explain;
+    let ready = Mutex::new(None);
+    let inner = Inner { shared, request, explain, tables, logical, parameters, schema, uses, allowed, ready };
     if inner.parameters.is_empty() {
         let physical = inner.physical(&inner.logical, &Planning::default()).await?;
         *inner.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(physical);
@@ -172,7 +173,7 @@ pub fn uses(plan: &LogicalPlan) -> Result<Vec<TableUse>> {
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Ok(provider) = source_as_provider(&scan.source)
-            && let Some(table) = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<SecuredTable>()
+            && let Some(table) = provider.as_ref().downcast_ref::<SecuredTable>()
         {
             let mut columns: BTreeSet<String> =
                 scan.projected_schema.fields().iter().map(|field| field.name().clone()).collect();
@@ -237,7 +238,7 @@ impl Inner {
         let limits = limits(&self.shared, &self.request);
         let context =
             session::context(&limits, Some(&self.shared.env), Some(self.request.now), planning, None)?;
-        let plan = context.state().create_physical_plan(logical).await?;
+        let plan = session::state(&context).create_physical_plan(logical).await?;
         Ok(Physical { context, plan })
     }
 
@@ -280,8 +281,8 @@ impl Inner {
     }
 
     async fn run(&self, logical: LogicalPlan, physical: Physical, out: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
-        if let Some(explained) = self.statement.explain {
-            return self.explain(explained, physical, out).await;
+        if let Some(explained) = self.explain {
+            return self.explained(explained, physical, out).await;
         }
         let mut sent = 0u64;
         match self.pump(&physical, &mut sent, out).await {
@@ -318,9 +319,9 @@ impl Inner {
         Ok(())
     }
 
-    async fn explain(
+    async fn explained(
         &self,
-        explained: super::statement::Explain,
+        explained: Explain,
         physical: Physical,
         out: &mpsc::Sender<Result<RecordBatch>>,
     ) -> Result<()> {

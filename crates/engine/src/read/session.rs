@@ -10,7 +10,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use meshwork_core::effect::Timestamp;
 
@@ -117,6 +117,11 @@ fn runtime(limits: &Limits, shared: Option<&RuntimeEnv>) -> DfResult<RuntimeEnv>
             ..own
         },
     })
+}
+
+/// The session's state as it was made: `SessionContext::state` would set its clock anew.
+pub fn state(context: &SessionContext) -> SessionState {
+    context.state_ref().read().clone()
 }
 
 /// Puts the statement's tables into the session's catalog: those of now by schema, those of a moment into [`AsOf`].

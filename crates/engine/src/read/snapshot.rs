@@ -66,12 +66,7 @@ impl Snapshot {
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
         let groups = FileGroup::new(self.files.clone()).split_files(session.config().target_partitions().max(1));
-        let (groups, statistics) = datafusion::datasource::statistics::compute_all_files_statistics(
-            groups,
-            Arc::clone(&self.schema),
-            true,
-            false,
-        )?;
+        let (groups, statistics) = merged(groups, &self.schema)?;
         let scan = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
@@ -80,6 +75,18 @@ impl Snapshot {
             .build();
         Ok(DataSourceExec::from_data_source(scan))
     }
+}
+
+/// Each group with its statistics, and those of all: what the planner decides by.
+fn merged(groups: Vec<FileGroup>, schema: &Schema) -> DfResult<(Vec<FileGroup>, Statistics)> {
+    let of_group = |group: FileGroup| -> DfResult<FileGroup> {
+        let files = group.iter().filter_map(|file| file.statistics.as_deref());
+        let statistics = Statistics::try_merge_iter(files, schema)?;
+        Ok(group.with_statistics(Arc::new(statistics)))
+    };
+    let groups = groups.into_iter().map(of_group).collect::<DfResult<Vec<_>>>()?;
+    let all = Statistics::try_merge_iter(groups.iter().filter_map(|group| group.file_statistics(None)), schema)?;
+    Ok((groups, all))
 }
 
 /// Snapshots by (url, version), the least recently used leave first.
@@ -131,6 +138,10 @@ fn unreadable(location: &TableLocation, version: u64, why: &dyn std::fmt::Displa
         .hint("the owner of the product finds the reason in the server's log, and can run the product again")
 }
 
+/// Reader features under which the files still say what they say: those that are off unless used, and used are refused.
+const READ_FEATURES: [&str; 5] =
+    ["timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "deletionVectors", "columnMapping"];
+
 async fn load(location: &TableLocation, version: u64) -> Result<Snapshot> {
     let fail = |why: &dyn std::fmt::Display| unreadable(location, version, why);
     let url = url::Url::parse(&location.url()).map_err(|error| fail(&error))?;
@@ -138,8 +149,16 @@ async fn load(location: &TableLocation, version: u64) -> Result<Snapshot> {
     let state = table.snapshot().map_err(|error| fail(&error))?;
     let snapshot = state.snapshot();
     let settings = snapshot.metadata().configuration();
-    if settings.get("delta.columnMapping.mode").is_some_and(|mode| mode != "none") {
+    if settings.get("delta.columnMapping.mode").is_some_and(|mode| mode.as_str() != "none") {
         return Err(unsupported("column mapping"));
+    }
+
+    let protocol = serde_json::to_value(snapshot.protocol()).unwrap_or_default();
+    let features = protocol["readerFeatures"].as_array().into_iter().flatten().filter_map(|feature| feature.as_str());
+    for feature in features {
+        if !READ_FEATURES.contains(&feature) {
+            return Err(unsupported(feature));
+        }
     }
 
     let partitions: Vec<String> = snapshot.metadata().partition_columns().iter().map(ToString::to_string).collect();

@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use meshwork_core::effect::Timestamp;
-use meshwork_core::error::{Error, Result};
+use meshwork_core::error::{Error, Place, Result};
 
 use super::relation::Dialect;
 
@@ -46,6 +46,9 @@ pub struct TableName {
     pub table: String,
     pub as_of: Option<Timestamp>,
 }
+
+/// What a place within a statement's text names as its file.
+const TEXT: &str = "sql";
 
 /// The name of the one catalog.
 pub const CATALOG: &str = "meshwork";
@@ -84,12 +87,14 @@ pub fn parse(sql: &str, max_bytes: usize) -> Result<Statement> {
 fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>> {
     Tokenizer::new(&Dialect, sql).tokenize_with_location().map_err(|error| {
         Error::usage("MW0802", format!("the SQL does not parse: {}", error.message))
-            .at(meshwork_core::Place { path: String::new(), line: line(error.location.line), column: line(error.location.column) })
+            .at(place(error.location.line, error.location.column))
     })
 }
 
-fn line(at: u64) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
+/// A place within the statement's text.
+pub fn place(line: u64, column: u64) -> Place {
+    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    Place { path: TEXT.to_owned(), line: small(line), column: small(column) }
 }
 
 /// A parser error with the place that it ends with (`… at Line: 1, Column: 8`).
@@ -109,13 +114,9 @@ pub fn syntax(error: ParserError) -> Error {
     }
 }
 
-fn located(at: &str) -> Option<meshwork_core::Place> {
+fn located(at: &str) -> Option<Place> {
     let (line, column) = at.split_once(", Column: ")?;
-    Some(meshwork_core::Place {
-        path: String::new(),
-        line: line.trim().parse().ok()?,
-        column: column.trim().parse().ok()?,
-    })
+    Some(place(line.trim().parse().ok()?, column.trim().parse().ok()?))
 }
 
 fn too_complex(why: &str) -> Error {
@@ -390,8 +391,11 @@ fn literal_text(expr: &Expr) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// On a stack like the engine's: a tree is dropped where it was made.
     fn code(sql: &str) -> String {
-        parse(sql, 1_000_000).map_or_else(|error| error.code, |_| "ok".to_owned())
+        let sql = sql.to_owned();
+        let parsed = move || parse(&sql, 1_000_000).map_or_else(|error| error.code, |_| "ok".to_owned());
+        std::thread::Builder::new().stack_size(64 << 20).spawn(parsed).unwrap().join().unwrap()
     }
 
     #[test]

@@ -1,0 +1,8 @@
+//! The governed path as a whole, over Delta tables in a temporary folder.
+
+mod catalog;
+mod emulation;
+mod governed;
+mod limits;
+mod random;
+mod redteam;

@@ -1,0 +1,55 @@
+//! A statement that asks for too much ends with a clear error, and the engine goes on.
+
+use std::time::Duration;
+
+use meshwork_control::port::data::{QueryEngine, QueryLimits};
+
+use super::catalog::{LIMITS, fixture, run};
+
+async fn under(limits: QueryLimits, sql: &str) -> String {
+    let fixture = fixture().await;
+    let mut request = fixture.request(sql);
+    request.limits = limits;
+    let answer = match fixture.engine.plan(request).await {
+        Ok(planned) => run(planned.as_ref(), Vec::new()).await,
+        Err(error) => Err(error),
+    };
+    assert_eq!(fixture.query("SELECT 1").await.unwrap(), ["1"]);
+    answer.map_or_else(|error| error.code, |rows| format!("{} rows", rows.len()))
+}
+
+#[tokio::test]
+async fn rows_time_memory_and_size() {
+    let many = "SELECT a.value FROM generate_series(1, 100000) a";
+    assert_eq!(under(QueryLimits { rows: Some(10), ..LIMITS }, many).await, "MW0812");
+    assert_eq!(under(QueryLimits { rows: Some(10), ..LIMITS }, "SELECT * FROM generate_series(1, 10)").await, "10 rows");
+    let endless = "SELECT count(*) FROM generate_series(1, 1000000000) a, generate_series(1, 1000) b";
+    assert_eq!(under(QueryLimits { time: Duration::from_millis(500), ..LIMITS }, endless).await, "MW0810");
+    let sort = "SELECT a.value, repeat('x', 200) FROM generate_series(1, 200000) a ORDER BY a.value % 7, 2";
+    let small = QueryLimits { memory_bytes: 1 << 20, spill_bytes: 1 << 20, ..LIMITS };
+    assert_eq!(under(small, sort).await, "MW0811");
+    assert_eq!(under(QueryLimits { sql_bytes: 10, ..LIMITS }, "SELECT 1234567").await, "MW0801");
+}
+
+#[tokio::test]
+async fn the_deepest_allowed_statements_run() {
+    let fixture = fixture().await;
+    let chain = |n: usize, op: &str| vec!["id"; n].join(op);
+    for sql in [
+        format!("SELECT {} FROM crm.c WHERE id = 1", chain(700, "+")),
+        format!("SELECT count(*) FROM crm.c WHERE {}", vec!["id = 1"; 700].join(" OR ")),
+        format!("SELECT {}id{} FROM crm.c", "abs(".repeat(40), ")".repeat(40)),
+        format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(200)),
+    ] {
+        assert!(fixture.query(&sql).await.is_ok(), "{}", &sql[..60]);
+    }
+    for sql in [
+        format!("SELECT {}", chain(20_000, "+")),
+        format!("SELECT 1 WHERE {}", vec!["1 = 1"; 20_000].join(" AND ")),
+        format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000)),
+        format!("SELECT {} 1", "NOT ".repeat(20_000)),
+        format!("SELECT {} 1", "- ".repeat(5_000)),
+    ] {
+        assert_eq!(fixture.query(&sql).await.unwrap_err().code, "MW0806", "{}", &sql[..40]);
+    }
+}
