@@ -198,7 +198,9 @@ impl std::error::Error for SealedError {}
 fn sealed(table: &str, salt: usize, error: &DataFusionError) -> DataFusionError {
     // Limits of the statement are the reader's own and say nothing of the rows.
     if let DataFusionError::ResourcesExhausted(_) = error.find_root() {
-        return DataFusionError::ResourcesExhausted("the statement's memory limit was reached while reading".to_owned());
+        return DataFusionError::ResourcesExhausted(
+            "the statement's memory limit was reached while reading".to_owned(),
+        );
     }
     let id = incident(table, salt, &error.to_string());
     tracing::error!(%id, table, %error, "reading behind a barrier failed");

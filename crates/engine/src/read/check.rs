@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, TableReference};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
@@ -15,7 +15,6 @@ use datafusion::sql::planner::object_name_to_table_reference;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, Spanned, Statement as Ast, TableFactor, Visit, Visitor,
 };
-use datafusion::sql::TableReference;
 use meshwork_control::port::data::{SqlCheck, SqlChecker};
 use meshwork_core::contract::Table;
 use meshwork_core::error::{Diagnostic, Error, Place, Severity};
@@ -94,11 +93,13 @@ fn transformation(check: &SqlCheck) -> Vec<Diagnostic> {
 }
 
 fn unknown_inputs(check: &SqlCheck, names: &Names) -> Vec<Diagnostic> {
-    let unknown = names.inputs.iter().filter(|(name, _)| !check.inputs.contains_key(*name) && !names.ctes.contains(*name));
+    let unknown =
+        names.inputs.iter().filter(|(name, _)| !check.inputs.contains_key(*name) && !names.ctes.contains(*name));
     unknown
         .map(|(name, (line, column))| {
             let message = format!("`{name}` is not an input of this product");
-            let mut error = Error::check("MW0832", message).at(Place { path: String::new(), line: *line, column: *column });
+            let mut error =
+                Error::check("MW0832", message).at(Place { path: String::new(), line: *line, column: *column });
             error = match nearest(name, check.inputs.keys().map(String::as_str)) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error.hint("declare it under `inputs:` in product.yaml"),
@@ -134,7 +135,8 @@ fn tables(check: &SqlCheck, names: &Names) -> BTreeMap<String, Arc<Schema>> {
 
 fn produced(check: &SqlCheck, schema: &Schema, typed: bool) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let start = Place { path: check.place.path.clone(), line: check.place.line.max(1), column: check.place.column.max(1) };
+    let start =
+        Place { path: check.place.path.clone(), line: check.place.line.max(1), column: check.place.column.max(1) };
     let mut say = |code: &str, severity, message: String, hint: Option<String>| {
         found.push(Diagnostic {
             code: code.to_owned(),
@@ -150,7 +152,9 @@ fn produced(check: &SqlCheck, schema: &Schema, typed: bool) -> Vec<Diagnostic> {
         let Some((_, column)) = schema.column_with_name(&field.name) else {
             let hint = match nearest(&field.name, names.iter().copied()) {
                 Some(near) => format!("the SQL produces `{near}`: write `{near} AS {}`", field.name),
-                None => format!("add an expression `… AS {}` to the SELECT, or take it out of the contract", field.name),
+                None => {
+                    format!("add an expression `… AS {}` to the SELECT, or take it out of the contract", field.name)
+                }
             };
             let message = format!("the contract's column `{}` is not produced by the SQL", field.name);
             say("MW0834", Severity::Error, message, Some(hint));
@@ -164,7 +168,12 @@ fn produced(check: &SqlCheck, schema: &Schema, typed: bool) -> Vec<Diagnostic> {
     }
     for name in names.iter().filter(|name| check.produces.field(name).is_none()) {
         let message = format!("the SQL produces column `{name}`, which the contract does not have");
-        say("MW0837", Severity::Warning, message, Some("it will not be stored: take it out, or add it to the contract".to_owned()));
+        say(
+            "MW0837",
+            Severity::Warning,
+            message,
+            Some("it will not be stored: take it out, or add it to the contract".to_owned()),
+        );
     }
     found
 }
@@ -184,14 +193,14 @@ fn clash(from: &DataType, to: &ColumnType) -> Option<String> {
             said()
         };
     };
-    let number = |ty: &T| {
-        matches!(ty, T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Float32 | T::Float64 | T::Decimal { .. })
-    };
+    let number =
+        |ty: &T| matches!(ty, T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Float32 | T::Float64 | T::Decimal { .. });
     let fits = match (&found, to) {
         (a, b) if a == b => true,
         // Values that do not fit are found when they are checked; the kinds agree.
         (a, b) if number(a) && number(b) => true,
-        (T::Date, T::Timestamp | T::LocalTimestamp) | (T::Timestamp | T::LocalTimestamp, T::Timestamp | T::LocalTimestamp) => true,
+        (T::Date, T::Timestamp | T::LocalTimestamp)
+        | (T::Timestamp | T::LocalTimestamp, T::Timestamp | T::LocalTimestamp) => true,
         // Text may hold a declared type: sources give text.
         (T::Text, T::List(_) | T::Struct(_)) => false,
         (T::Text, T::Binary) => true,

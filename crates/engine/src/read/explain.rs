@@ -19,7 +19,7 @@ pub fn schema() -> SchemaRef {
 }
 
 pub fn batch(text: &str) -> Result<RecordBatch> {
-    let lines: ArrayRef = Arc::new(StringArray::from_iter_values(text.lines()));
+    let lines: ArrayRef = Arc::new(StringArray::from(text.lines().collect::<Vec<_>>()));
     Ok(RecordBatch::try_new(schema(), vec![lines])?)
 }
 
@@ -33,13 +33,7 @@ pub fn render(plan: &Arc<dyn ExecutionPlan>, analyzed: bool, open: Open<'_>) -> 
     out
 }
 
-fn node(
-    plan: &dyn ExecutionPlan,
-    depth: usize,
-    analyzed: bool,
-    open: Open<'_>,
-    out: &mut String,
-) {
+fn node(plan: &dyn ExecutionPlan, depth: usize, analyzed: bool, open: Open<'_>, out: &mut String) {
     let barrier = plan.is::<BarrierExec>();
     let line = match plan.downcast_ref::<DataSourceExec>() {
         Some(source) => scan(source, plan, open),
@@ -80,11 +74,7 @@ fn one_line(plan: &dyn ExecutionPlan) -> String {
     Line(plan).to_string().replace('\n', " ")
 }
 
-fn scan(
-    source: &DataSourceExec,
-    plan: &dyn ExecutionPlan,
-    open: Open<'_>,
-) -> String {
+fn scan(source: &DataSourceExec, plan: &dyn ExecutionPlan, open: Open<'_>) -> String {
     let schema = plan.schema();
     let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let table = source

@@ -46,9 +46,11 @@ pub fn policy(predicate: &Predicate, column: &str, schema: &SchemaRef) -> Result
 
 /// Digits after the point that a literal needs.
 fn fraction(number: &str) -> usize {
-    number.split(['e', 'E']).next().and_then(|text| text.split_once('.')).map_or(0, |(_, digits)| {
-        digits.trim_end_matches('0').len()
-    })
+    number
+        .split(['e', 'E'])
+        .next()
+        .and_then(|text| text.split_once('.'))
+        .map_or(0, |(_, digits)| digits.trim_end_matches('0').len())
 }
 
 /// Digits after the point that an exact numeric column holds.
@@ -167,7 +169,10 @@ mod tests {
 
     #[test]
     fn literals_take_the_type_of_their_column() {
-        assert_eq!(built("region", Comparison::Eq, vec![Literal::Text("EU".into())]).unwrap(), "region = Utf8View(\"EU\")");
+        assert_eq!(
+            built("region", Comparison::Eq, vec![Literal::Text("EU".into())]).unwrap(),
+            "region = Utf8View(\"EU\")"
+        );
         assert_eq!(built("score", Comparison::Gt, vec![Literal::Integer(3)]).unwrap(), "score > Int64(3)");
         assert_eq!(
             built("day", Comparison::LtEq, vec![Literal::Text("2024-02-29".into())]).unwrap(),

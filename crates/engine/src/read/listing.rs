@@ -247,7 +247,8 @@ fn information_schema(listed: &[ListedTable]) -> Result<Arc<dyn SchemaProvider>>
         "domain_name",
         "column_comment",
     ]);
-    let (mut ordinals, mut lengths, mut precisions, mut scales, mut datetimes) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut ordinals, mut lengths, mut precisions, mut scales, mut datetimes) =
+        (vec![], vec![], vec![], vec![], vec![]);
     for table in listed {
         let (domain, name) = (Some(table.domain.as_str()), Some(table.table.as_str()));
         let kind = Some("BASE TABLE");
@@ -355,7 +356,10 @@ const EMPTY_VIEWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("check_constraints", &["constraint_catalog", "constraint_schema", "constraint_name", "check_clause"]),
-    ("routines", &["specific_catalog", "specific_schema", "specific_name", "routine_schema", "routine_name", "routine_type"]),
+    (
+        "routines",
+        &["specific_catalog", "specific_schema", "specific_name", "routine_schema", "routine_name", "routine_type"],
+    ),
     ("parameters", &["specific_catalog", "specific_schema", "specific_name", "parameter_name", "data_type"]),
     ("sequences", &["sequence_catalog", "sequence_schema", "sequence_name", "data_type"]),
     ("triggers", &["trigger_catalog", "trigger_schema", "trigger_name", "event_object_schema", "event_object_table"]),

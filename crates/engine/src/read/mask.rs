@@ -93,9 +93,8 @@ impl PhysicalExpr for MaskExpr {
         vec![&self.input]
     }
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        let [input] = <[_; 1]>::try_from(children).map_err(|_| {
-            datafusion::common::DataFusionError::Internal("a mask has one argument".to_owned())
-        })?;
+        let [input] = <[_; 1]>::try_from(children)
+            .map_err(|_| datafusion::common::DataFusionError::Internal("a mask has one argument".to_owned()))?;
         Ok(Arc::new(Self { input, mask: self.mask.clone(), data_type: self.data_type.clone() }))
     }
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -120,7 +119,7 @@ pub fn apply(mask: &ColumnMask, values: &ArrayRef, data_type: &DataType) -> Resu
 }
 
 fn text(values: &ArrayRef, mask: impl Fn(&str) -> String) -> Result<ArrayRef> {
-    let DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View = values.data_type() else {
+    let (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) = values.data_type() else {
         return exec_err!("a text mask over {}", values.data_type());
     };
     let view = cast(values, &DataType::Utf8View)?;

@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::metadata::ScalarAndMetadata;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::context::SQLOptions;
@@ -236,8 +236,7 @@ impl Inner {
 
     async fn try_physical(&self, logical: &LogicalPlan, planning: &Planning) -> Result<Physical, DataFusionError> {
         let limits = limits(&self.shared, &self.request);
-        let context =
-            session::context(&limits, Some(&self.shared.env), Some(self.request.now), planning, None)?;
+        let context = session::context(&limits, Some(&self.shared.env), Some(self.request.now), planning, None)?;
         let plan = session::state(&context).create_physical_plan(logical).await?;
         Ok(Physical { context, plan })
     }
@@ -280,7 +279,12 @@ impl Inner {
         Some(table.name())
     }
 
-    async fn run(&self, logical: LogicalPlan, physical: Physical, out: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
+    async fn run(
+        &self,
+        logical: LogicalPlan,
+        physical: Physical,
+        out: &mpsc::Sender<Result<RecordBatch>>,
+    ) -> Result<()> {
         if let Some(explained) = self.explain {
             return self.explained(explained, physical, out).await;
         }

@@ -68,7 +68,9 @@ pub fn always() -> Vec<Arc<ScalarUDF>> {
 /// Functions that answer with the principal's name.
 pub fn of_user(user: &str) -> Vec<Arc<ScalarUDF>> {
     let name = || ScalarValue::Utf8(Some(user.to_owned()));
-    ["session_user", "current_user", "current_role", "pg_get_userbyid"].map(|function| constant(function, name())).into()
+    ["session_user", "current_user", "current_role", "pg_get_userbyid"]
+        .map(|function| constant(function, name()))
+        .into()
 }
 
 fn setting(name: &str) -> Option<String> {

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DataFusionError, Result, TableReference};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{LogicalPlanBuilder, TableSource};
-use datafusion::sql::TableReference;
 use datafusion::sql::sqlparser::ast::TableFactor;
 use datafusion::sql::sqlparser::dialect::{self, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;

@@ -81,9 +81,9 @@ impl SecuredTable {
                 Some(at) => stored[at],
                 None => snapshot.schema().index_of(&predicate.column).ok(),
             };
-            let name = at.map(|at| snapshot.schema().field(at).name().as_str()).ok_or_else(|| {
-                refused(&governed, "its row filter names a column that this version does not have")
-            })?;
+            let name = at
+                .map(|at| snapshot.schema().field(at).name().as_str())
+                .ok_or_else(|| refused(&governed, "its row filter names a column that this version does not have"))?;
             filter::policy(predicate, name, snapshot.schema()).map_err(|error| {
                 tracing::error!(%error, "a row filter cannot be applied");
                 refused(&governed, "its row filter cannot be applied to this version")

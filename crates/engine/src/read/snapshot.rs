@@ -204,7 +204,7 @@ async fn load(location: &TableLocation, version: u64) -> Result<Snapshot> {
             .map_err(|error| fail(&error))?,
         folder,
         schema,
-        table: TableSchema::new(file_schema, in_paths),
+        table: TableSchema::builder(file_schema).with_table_partition_cols(in_paths).build(),
         ids,
         files,
     })

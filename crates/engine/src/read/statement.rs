@@ -22,6 +22,8 @@ use super::relation::Dialect;
 const OPERATORS: usize = 10_000;
 const NESTING: usize = 150;
 const EXPRESSION_DEPTH: usize = 800;
+/// The planner asks each call for its type by asking its arguments, several times over: time doubles with every level.
+const CALLS: usize = 16;
 const TABLES: usize = 256;
 const SET_OPERATIONS: usize = 256;
 
@@ -175,7 +177,9 @@ fn asks_about_the_catalog(token: &Token) -> bool {
     ];
     let Token::Word(word) = token else { return false };
     let name = word.value.to_ascii_lowercase();
-    name.starts_with("pg_") || name.starts_with("has_") && name.ends_with("_privilege") || NAMES.contains(&name.as_str())
+    name.starts_with("pg_")
+        || name.starts_with("has_") && name.ends_with("_privilege")
+        || NAMES.contains(&name.as_str())
 }
 
 fn unwrapped(ast: Ast) -> Result<(Ast, Option<Explain>)> {
@@ -213,6 +217,7 @@ struct Names {
     tables: BTreeSet<TableName>,
     relations: usize,
     depth: usize,
+    calls: usize,
     statements: usize,
 }
 
@@ -328,7 +333,13 @@ impl Visitor for Names {
         }
     }
 
-    fn pre_visit_expr(&mut self, _: &Expr) -> Found {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> Found {
+        if matches!(expr, Expr::Function(_)) {
+            self.calls += 1;
+            if self.calls > CALLS {
+                return refuse(too_complex(&format!("function calls are nested more than {CALLS} deep")));
+            }
+        }
         self.depth += 1;
         if self.depth > EXPRESSION_DEPTH {
             return refuse(too_complex(&format!("an expression is more than {EXPRESSION_DEPTH} terms deep")));
@@ -336,7 +347,8 @@ impl Visitor for Names {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, _: &Expr) -> Found {
+    fn post_visit_expr(&mut self, expr: &Expr) -> Found {
+        self.calls -= usize::from(matches!(expr, Expr::Function(_)));
         self.depth -= 1;
         ControlFlow::Continue(())
     }
@@ -345,7 +357,9 @@ impl Visitor for Names {
 /// The moment of `FOR SYSTEM_TIME AS OF`: a literal, so that what a statement reads can be known before it runs.
 pub fn moment(version: &TableVersion) -> Result<Timestamp> {
     let TableVersion::ForSystemTimeAsOf(expr) = version else {
-        return Err(unsupported("this form of table version").hint("write FOR SYSTEM_TIME AS OF '2026-01-31T12:00:00Z'"));
+        return Err(
+            unsupported("this form of table version").hint("write FOR SYSTEM_TIME AS OF '2026-01-31T12:00:00Z'")
+        );
     };
     let text = literal_text(expr).ok_or_else(|| {
         Error::usage("MW0820", "FOR SYSTEM_TIME AS OF takes a literal")

@@ -126,7 +126,10 @@ async fn time_travel_reads_the_version_of_that_moment() {
     let count = |sql: &'static str| fixture.query(sql);
     assert_eq!(count("SELECT count(*) FROM crm.c").await.unwrap(), ["7"]);
     assert_eq!(count("SELECT count(*) FROM crm.c FOR SYSTEM_TIME AS OF '2026-01-15'").await.unwrap(), ["4"]);
-    assert_eq!(count("SELECT count(*) FROM crm.c FOR SYSTEM_TIME AS OF TIMESTAMP '2026-02-15 10:00:00' x").await.unwrap(), ["7"]);
+    assert_eq!(
+        count("SELECT count(*) FROM crm.c FOR SYSTEM_TIME AS OF TIMESTAMP '2026-02-15 10:00:00' x").await.unwrap(),
+        ["7"]
+    );
     // Today's policy, on the old version too; both in one statement.
     let sql = "SELECT n.id FROM crm.c n LEFT JOIN crm.c FOR SYSTEM_TIME AS OF '2026-01-15' AS old ON n.id = old.id
         WHERE old.id IS NULL ORDER BY 1";
