@@ -9,7 +9,7 @@ pub mod exact;
 pub mod failpoint;
 pub mod lineage;
 pub mod native;
+pub mod read;
 pub mod source;
 pub mod storage;
 pub mod write;
-pub mod read;
