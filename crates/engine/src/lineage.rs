@@ -13,10 +13,7 @@ use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::logical_plan::{Distinct, RecursiveQuery, TableScan};
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
-use meshwork_control::port::data::InputSpec;
-use meshwork_core::contract::Table;
 use meshwork_core::lineage::{ColumnLineage, ColumnSource, Inherited};
-use meshwork_core::name::Name;
 
 #[cfg(test)]
 mod tests;
@@ -29,26 +26,6 @@ pub fn lineage(plan: &LogicalPlan, inputs: &BTreeMap<String, Vec<(String, Vec<In
     let Traced { columns, steers } = tracer.plan(plan);
     let names = plan.schema().fields().iter().map(|field| field.name());
     names.zip(columns).map(|(name, trace)| tracer.column(name, &trace, &steers)).collect()
-}
-
-/// Lineage of what an output stores: `places` says which column of the plan becomes each field of `table`. Sources bear
-/// nothing; other products' outputs bear what the run's own principal was given.
-pub fn stored_lineage(
-    plan: &LogicalPlan,
-    inputs: &BTreeMap<Name, InputSpec>,
-    table: &Table,
-    places: &[usize],
-) -> Vec<ColumnLineage> {
-    let bears = |input: &InputSpec| match input {
-        InputSpec::Source(_) => Vec::new(),
-        InputSpec::Governed(table) => table.columns.iter().map(|c| (c.name.clone(), c.bears.clone())).collect(),
-    };
-    let inputs = inputs.iter().map(|(name, input)| (name.to_string(), bears(input))).collect();
-    let columns = lineage(plan, &inputs);
-    let stored = table.fields.iter().zip(places);
-    stored
-        .filter_map(|(field, at)| Some(ColumnLineage { column: field.name.clone(), ..columns.get(*at)?.clone() }))
-        .collect()
 }
 
 /// A column of an input, by name.

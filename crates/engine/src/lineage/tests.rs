@@ -4,12 +4,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
 use datafusion::prelude::SessionContext;
-use meshwork_control::port::data::{GovernedColumn, GovernedTable};
-use meshwork_core::filter::RowFilter;
-use meshwork_core::id::{ColumnId, OutputId};
 use meshwork_core::mask::Mask;
-use meshwork_core::publication::TableLocation;
-use meshwork_core::types::ColumnType;
+use meshwork_core::name::Name;
 
 use super::*;
 
@@ -129,40 +125,4 @@ async fn sources_tell_flowing_from_steering() {
     let found = lineage(&plan, &inputs);
     let from: Vec<(&str, bool)> = found[0].from.iter().map(|s| (s.column.as_str(), s.flows)).collect();
     assert_eq!(from, [("a", true), ("b", false)]);
-}
-
-#[tokio::test]
-async fn what_is_stored_is_named_by_the_contract() {
-    let context = SessionContext::new();
-    let schema = Schema::new(vec![Field::new("mail", DataType::Utf8, true), Field::new("n", DataType::Int64, true)]);
-    context.register_table("up", Arc::new(EmptyTable::new(Arc::new(schema)))).unwrap();
-    let plan = context.sql("SELECT n, 1 AS unused, lower(mail) AS email FROM up").await.unwrap();
-    let bears = vec![Inherited { classification: Name::new("pii").unwrap(), masked_by: None }];
-    let column = |name: &str, bears: &[Inherited]| GovernedColumn {
-        id: ColumnId::new(name),
-        name: name.to_owned(),
-        native: ColumnType::Text,
-        nullable: true,
-        mask: None,
-        bears: bears.to_vec(),
-    };
-    let output = OutputId::new("up");
-    let governed = GovernedTable {
-        domain: Name::new("d").unwrap(),
-        output: Name::new("up").unwrap(),
-        major: 1,
-        location: TableLocation::of("file:///storage/", &output, 1),
-        output_id: output,
-        delta_version: 0,
-        columns: vec![column("mail", &bears), column("n", &[])],
-        withheld: Vec::new(),
-        rows: RowFilter::default(),
-        decision_digest: String::new(),
-        valid_until: None,
-    };
-    let inputs = BTreeMap::from([(Name::new("up").unwrap(), InputSpec::Governed(governed))]);
-    let table = meshwork_testkit::table("t", vec![meshwork_testkit::field("email"), meshwork_testkit::field("n")]);
-    let stored = stored_lineage(plan.logical_plan(), &inputs, &table, &[2, 0]);
-    let shown: Vec<(&str, usize)> = stored.iter().map(|l| (l.column.as_str(), l.inherited.len())).collect();
-    assert_eq!(shown, [("email", 1), ("n", 0)]);
 }
