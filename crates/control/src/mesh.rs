@@ -113,7 +113,8 @@ impl MeshService {
 /// Plans tell what is applied and who reads it, so they are for the owners of the domains in question, like applies. The
 /// answer is the same for a domain that does not exist.
 fn own_domains(subject: &Subject, declared: &Mesh) -> Result<()> {
-    let mut domains = declared.domains.keys();
+    // A policy file of a domain that the checkout does not hold would bind that domain all the same.
+    let mut domains = declared.domains.keys().chain(declared.policies.iter().filter_map(|file| file.domain.as_ref()));
     domains.try_for_each(|domain| may(Some(subject), ApiAction::Apply, Resource::Domain { domain }))
 }
 

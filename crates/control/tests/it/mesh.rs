@@ -1,7 +1,7 @@
 use meshwork_control::audit::AuditQuery;
 use meshwork_control::port::state::{MeshState as _, RunLedger as _};
 use meshwork_core::audit::Kind;
-use meshwork_core::mesh::Mesh;
+use meshwork_core::mesh::{Mesh, PolicyFile};
 use meshwork_core::principal::Subject;
 use meshwork_core::publication::TableLocation;
 use meshwork_testkit::{contract, domain, field, mesh, moment, name, output, product, publication, report, run};
@@ -83,6 +83,13 @@ async fn members_apply_their_domain_and_nothing_else() {
     let mut renamed = declared();
     renamed.storage = "other".to_owned();
     assert_eq!(refused(&renamed).await, "MW0741", "the mesh itself");
+    let mut meddling = declared();
+    meddling.policies.push(PolicyFile {
+        path: "domains/hr/access/closed.cedar".to_owned(),
+        text: "forbid (principal, action, resource in Domain::\"hr\");".to_owned(),
+        domain: Some(name("hr")),
+    });
+    assert_eq!(refused(&meddling).await, "MW0741", "a policy that binds another domain");
 
     let mut own = declared();
     own.domains.get_mut("sales").expect("there").members.push("bob".to_owned());
