@@ -108,10 +108,7 @@ pub fn check(files: &Files) -> Checked {
 
 /// By file, then line and column; of two at one place the graver first. Equal findings once.
 pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
-    diagnostics.sort_by(|a, b| {
-        let key = |d: &Diagnostic| (d.place.clone(), d.severity, d.code.clone(), d.message.clone());
-        key(a).cmp(&key(b))
-    });
+    diagnostics.sort_by_cached_key(|d| (d.place.clone(), d.severity, d.code.clone(), d.message.clone()));
     diagnostics.dedup();
 }
 

@@ -5,21 +5,25 @@ use std::collections::BTreeMap;
 use super::ClauseQuery;
 use super::declared::Declared;
 use super::index::Index;
+use super::literal::name;
 use super::outputs::Output;
 use super::report::{Report, START};
+use crate::classification::LogicalFamily;
 use crate::contract::{Contract, Table};
 use crate::error::{Diagnostic, Place, Severity};
 use crate::quality::{Clause, Rule};
 use crate::reader::shown;
+use crate::types::ColumnType;
 
 pub(super) fn check(declared: &Declared, index: &Index<'_>, outputs: &[Output<'_>], report: &mut Report) {
     for contract in declared.contracts.values().flatten() {
-        for clause in contract.tables.iter().flat_map(|table| &table.clauses) {
+        let clauses = contract.tables.iter().flat_map(|table| table.clauses.iter().map(move |clause| (table, clause)));
+        for (table, clause) in clauses {
             match &clause.rule {
                 Rule::NotEvaluated { because } => not_evaluated(contract, clause, because, report),
-                Rule::References { to, to_columns, .. } => {
+                Rule::References { columns, to, to_columns } => {
                     let domain = domain_of(&contract.path, declared);
-                    let site = Reference { place: place(contract, clause), to, to_columns };
+                    let site = Reference { place: place(contract, clause), table, columns, to, to_columns };
                     site.check(domain, index, outputs, contract, report);
                 }
                 _ => {}
@@ -61,11 +65,11 @@ pub(super) fn referenced<'o, 'd>(
     contract: &Contract,
     outputs: &'o [Output<'d>],
 ) -> Option<&'o Output<'d>> {
-    let (domain, name) = to.split_once('.').unwrap_or((own_domain, to));
-    let called = outputs.iter().find(|output| output.domain == domain && output.at.name.value == *name);
-    called.or_else(|| {
+    let (domain, called) = to.split_once('.').unwrap_or((own_domain, to));
+    let output = outputs.iter().find(|output| output.domain == domain && output.at.name.value == *called);
+    output.or_else(|| {
         let offers = |output: &&Output<'_>| {
-            output.versions.iter().any(|v| v.contract.path == contract.path && v.table.name == name)
+            output.versions.iter().any(|v| v.contract.path == contract.path && v.table.name == called)
         };
         outputs.iter().find(offers).filter(|_| !to.contains('.'))
     })
@@ -73,6 +77,9 @@ pub(super) fn referenced<'o, 'd>(
 
 struct Reference<'c> {
     place: Place,
+    /// Whose columns reference.
+    table: &'c Table,
+    columns: &'c [String],
     to: &'c str,
     to_columns: &'c [String],
 }
@@ -93,7 +100,7 @@ impl Reference<'_> {
             }
             return;
         }
-        let (domain, name) = self.to.split_once('.').unwrap_or((own_domain, self.to));
+        let (domain, output) = self.to.split_once('.').unwrap_or((own_domain, self.to));
         match index.domains.get(domain) {
             None => {
                 let message = format!("this references `{}`: there is no domain `{}`", shown(self.to), shown(domain));
@@ -104,19 +111,42 @@ impl Reference<'_> {
                 let message = format!("this references `{}`: there is no such output", shown(self.to));
                 let known =
                     outputs.iter().filter(|output| output.domain == domain).map(|output| output.at.name.value.as_str());
-                report.error_at("MW0151", self.place.clone(), message).meant(name, known);
+                report.error_at("MW0151", self.place.clone(), message).meant(output, known);
             }
             Some(_) => {}
         }
     }
 
-    fn columns(&self, table: &Table, report: &mut Report) {
-        for column in self.to_columns.iter().filter(|column| table.field(column).is_none()) {
-            let message = format!("this references `{}`: it has no field `{}`", shown(self.to), shown(column));
-            let known = table.fields.iter().map(|field| field.name.as_str());
-            report.error_at("MW0151", self.place.clone(), message).meant(column, known);
+    fn columns(&self, target: &Table, report: &mut Report) {
+        for (own, column) in self.columns.iter().zip(self.to_columns) {
+            let Some(field) = target.field(column) else {
+                let message = format!("this references `{}`: it has no field `{}`", shown(self.to), shown(column));
+                let known = target.fields.iter().map(|field| field.name.as_str());
+                report.error_at("MW0151", self.place.clone(), message).meant(column, known);
+                continue;
+            };
+            if let Some(own) = self.table.field(own).filter(|own| !comparable(&own.native, &field.native)) {
+                let message = format!(
+                    "`{}` is of type {} and references `{}.{}` of type {}",
+                    shown(&own.name),
+                    name(&own.native),
+                    shown(self.to),
+                    shown(column),
+                    name(&field.native)
+                );
+                let hint = "Give both the same type, else no value would ever be found.";
+                report.error_at("MW0151", self.place.clone(), message).hint(hint);
+            }
         }
     }
+}
+
+/// Whether a value of the one type can equal a value of the other.
+fn comparable(a: &ColumnType, b: &ColumnType) -> bool {
+    use LogicalFamily as F;
+    let number = |family| matches!(family, F::Integer | F::Number);
+    let (a, b) = (LogicalFamily::of(a), LogicalFamily::of(b));
+    a == b || (number(a) && number(b))
 }
 
 /// An id means one contract. Its versions may lie side by side, two contracts of the same version may not.

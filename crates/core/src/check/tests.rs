@@ -786,6 +786,10 @@ fn references_between_contracts() {
         let (expected_code, expected_message) = (&expected[..6], expected.split_once("+0 ").unwrap().1);
         assert!(found[0].starts_with(expected_code) && found[0].ends_with(expected_message), "{found:?}");
     }
+    let clash = found(&[(ORDERS_CONTRACT, "customer_id, type: integer", "customer_id, type: string")]);
+    assert!(clash[0].starts_with("MW0151") && clash[0].contains(
+        "`customer_id` is of type text and references `customers.customers.customer_id` of type integer / Give both the same type"
+    ), "{clash:?}");
     // Within a domain, the domain may be left out; it is resolved in the mesh.
     let mut files = acme();
     let text = files.get_mut(ORDERS_CONTRACT).unwrap();
