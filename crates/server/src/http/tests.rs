@@ -10,6 +10,7 @@ use axum::http::{Method, Request, StatusCode};
 use meshwork_core::permission::ApiAction;
 use meshwork_core::principal::Subject;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use self::world::World;
 use super::table::Access;
@@ -513,6 +514,31 @@ async fn a_result_that_breaks_off_is_not_taken_for_a_whole_one() {
     let text = world.send(request).await.text();
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!(last["$problem"]["code"], "MW0890");
+}
+
+/// What a client on the network sees: a chunked message without its last chunk.
+#[tokio::test]
+async fn on_the_network_a_broken_result_is_an_incomplete_message() {
+    let world = World::new().await;
+    let (address, _server) = world.serve().await;
+    let ask = async |column: &str| {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "GET /api/v1/query?sql=SELECT+{column}+FROM+sales.orders HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             authorization: Bearer {}\r\n\r\n",
+            world.token("ana")
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // A reset is one way to break off.
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    };
+    let whole = ask("id").await;
+    assert!(whole.starts_with("HTTP/1.1 200") && whole.ends_with("0\r\n\r\n"), "{whole}");
+    let broken = ask("breaks_off").await;
+    assert!(broken.starts_with("HTTP/1.1 200") && broken.contains("\"rows\":["), "{broken}");
+    assert!(!broken.ends_with("0\r\n\r\n"), "{broken}");
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ impl Encoder for Csv {
     }
 
     fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
-        let batch = plain::relabel(batch, &self.schema)?;
+        let batch = plain::batch(batch, &self.schema)?;
         if self.raw {
             return self.write(&batch, false);
         }

@@ -20,7 +20,7 @@ impl NdJson {
 
 /// Every member is there, also a null one.
 pub fn lines(batch: &RecordBatch, schema: &SchemaRef) -> Result<Vec<u8>> {
-    let batch = plain::relabel(batch, schema)?;
+    let batch = plain::batch(batch, schema)?;
     let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(Vec::new());
     writer.write(&batch).map_err(broken)?;
     writer.finish().map_err(broken)?;

@@ -46,7 +46,7 @@ impl Encoder for Parquet {
     }
 
     fn batch(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
-        let batch = plain::relabel(batch, &self.schema)?;
+        let batch = plain::batch(batch, &self.schema)?;
         let writer = self.open()?;
         writer.write(&batch).map_err(broken)?;
         if writer.in_progress_size() >= ROW_GROUP_BYTES {

@@ -30,7 +30,7 @@ fn plain_type(ty: &DataType) -> DataType {
     }
 }
 
-/// `batch` with the types of `target`, which has the same columns.
+/// `batch` with the names and types of `target`, which has the same columns.
 pub fn batch(batch: &RecordBatch, target: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch.columns().iter().zip(target.fields());
     let columns = columns
@@ -58,12 +58,7 @@ pub fn distinct_names(schema: &Schema) -> Vec<String> {
     names
 }
 
-/// The same columns under these names; for text forms also with the zone as an offset, which needs no zone database.
-pub fn relabel(batch: &RecordBatch, target: &SchemaRef) -> Result<RecordBatch> {
-    self::batch(batch, target)
-}
-
-/// The schema for a text form.
+/// The schema for a text form: distinct names, and the zone as an offset, which needs no zone database.
 pub fn text_schema(schema: &Schema) -> SchemaRef {
     let names = distinct_names(schema);
     let fields = schema.fields().iter().zip(names);

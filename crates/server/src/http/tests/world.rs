@@ -4,6 +4,7 @@
 //! `finance` has nothing. `ana` is somebody, `olga` owns sales, `otto` owns finance, `adam` administers. `ana` has an
 //! agreement on `sales.orders`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,6 +175,16 @@ impl World {
         let body =
             to_bytes(body, usize::MAX).await.map(|bytes| bytes.to_vec()).unwrap_or_else(|_| b"(broke off)".to_vec());
         Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// On a port of this machine, until the guard is dropped.
+    pub async fn serve(&self) -> (SocketAddr, tokio::task::JoinSet<()>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = self.router.clone().into_make_service_with_connect_info::<SocketAddr>();
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn(async move { axum::serve(listener, service).await.unwrap() });
+        (address, server)
     }
 
     pub async fn get(&self, user: &str, path: &str) -> Reply {
