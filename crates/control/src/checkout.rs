@@ -388,6 +388,23 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_no_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = mesh();
+        let at = |name: &[u8]| dir.path().join("domains/m").join(std::ffi::OsStr::from_bytes(name));
+        fs::write(at(b"caf\xe9.yaml"), "x: 1").unwrap();
+        fs::write(at(b"data-\xff.csv"), "").unwrap();
+        fs::write(at(b"bell\x07\x1b[2J.sql"), "SELECT 1").unwrap();
+        assert_eq!(
+            refused(dir.path(), Limits::DEFAULT),
+            [
+                "MW0125 domains/m the name of the file `bell\\u{7}\\u{1b}[2J.sql` holds a control character",
+                "MW0125 domains/m the name of the file `caf\u{fffd}.yaml` is not UTF-8",
+            ]
+        );
+    }
+
+    #[test]
     fn mesh_yaml_itself_may_be_hostile() {
         let dir = tempfile::tempdir().unwrap();
         symlink("/dev/stdin", dir.path().join("mesh.yaml")).unwrap();

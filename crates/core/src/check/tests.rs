@@ -348,6 +348,21 @@ fn sources() {
 }
 
 #[test]
+fn inputs_of_another_shape() {
+    expect(
+        &[
+            (
+                CUSTOMERS,
+                "",
+                "product: customers\nversion: 2.0.0\nstatus: active\ninputs: [a]\noutputs: { customers: { contract: v2.contract.yaml } }\n",
+            ),
+            ("domains/customers/customers/v1.contract.yaml", "", "REMOVED"),
+        ],
+        &["MW0111 domains/customers/customers/product.yaml:4:9+1 `inputs` must be a map of names, not a list"],
+    );
+}
+
+#[test]
 fn dangling_inputs() {
     for (reference, expected) in [
         (

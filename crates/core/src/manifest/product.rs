@@ -250,7 +250,8 @@ pub(super) fn or_fallback(name: Option<Spanned<Name>>, fallback: &str, span: Spa
 pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node, folder: &str) -> Option<ProductManifest> {
     let fields = Fields::of(findings, node, "the product")?;
     let inputs = each(&fields, "inputs", |name, node| input(findings, name, node));
-    let inputs_declared = fields.node("inputs").map_or(0, |inputs| inputs.entries().len());
+    let declared = fields.node("inputs");
+    let inputs_complete = declared.is_none_or(|node| node.as_map().is_some_and(|map| map.len() == inputs.len()));
     let manifest = ProductManifest {
         product: or_fallback(fields.required_name("product"), folder, fields.at()),
         renamed_from: fields.name("renamed_from"),
@@ -265,7 +266,7 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node, folder: &str) -> Opt
             ],
         ),
         description: fields.string("description"),
-        inputs_complete: inputs.len() == inputs_declared,
+        inputs_complete,
         inputs,
         outputs: each(&fields, "outputs", |name, node| output(findings, name, node)),
     };
