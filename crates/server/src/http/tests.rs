@@ -604,6 +604,8 @@ async fn contracts_come_as_they_were_written() {
         (reply.text().as_str(), reply.header("content-type")),
         ("# by hand\nschema: orders\n", "application/yaml")
     );
+    let standard = world.get_as("ana", path, ("accept", "application/odcs+yaml")).await.text();
+    assert!(standard.contains("kind: DataContract"), "{standard}");
     let contract = world.get("ana", path).await.json();
     assert_eq!(contract["version"], "1.2.0");
     assert_eq!(contract["tables"][0]["fields"][0]["name"], "id");
