@@ -244,6 +244,15 @@ fn the_digest_is_of_what_is_said() {
 }
 
 #[test]
+fn large_numbers_tell_contracts_apart() {
+    let digest = |max: &str| {
+        contract(&format!("schema: t\nversion: 1.0.0\nfields:\n  - {{name: a, type: integer, max: {max}}}\n")).digest
+    };
+    assert_ne!(digest("9007199254740992"), digest("9007199254740993"));
+    assert_ne!(digest("9223372036854775807"), digest("9223372036854775806"));
+}
+
+#[test]
 fn native_types() {
     for (declared, expected) in [
         ("integer", "bigint"),
