@@ -302,6 +302,9 @@ async fn others_see_neither_members_nor_logs_nor_samples() {
     assert_eq!(log[0]["line"], "a line that may quote data");
     let quality = world.get("olga", "/api/v1/runs/run-10/quality").await.json();
     assert!(quality["report"]["outputs"][0].get("staged").is_none(), "staged commits are nobody's to see");
+    assert_eq!(quality["report"]["outputs"][0]["location"]["root"], "file:///storage/");
+    let quality = world.get("ana", "/api/v1/runs/run-10/quality").await.text();
+    assert!(!quality.contains("file://"), "{quality}");
 }
 
 #[tokio::test]
