@@ -182,4 +182,24 @@ pub const CODES: &[CodeInfo] = &[
         help: "A bug of ours. The server's log holds the reason under the request's id, which the problem and the header \
                `x-request-id` name.",
     },
+    CodeInfo {
+        code: "MW0980",
+        title: "Not an address to listen on",
+        help: "`--http` and `--pg` take an address and a port: `127.0.0.1:8081`. Port 0 takes a free one.",
+    },
+    CodeInfo {
+        code: "MW0981",
+        title: "TLS is not configured",
+        help: "Without TLS, passwords and tokens travel in the clear, so the server listens on loopback addresses only. Put a TLS proxy in front of it to be reachable from elsewhere.",
+    },
+    CodeInfo {
+        code: "MW0982",
+        title: "The port cannot be used",
+        help: "Another process listens on it, or this user may not. Choose another port with `--http` or `--pg`; port 0 takes a free one.",
+    },
+    CodeInfo {
+        code: "MW0983",
+        title: "A secret cannot be written",
+        help: "The first administrator's token is written to `.meshwork/admin-token`, readable by its owner only. The operating system refused.",
+    },
 ];

@@ -125,12 +125,20 @@ fn tables(check: &SqlCheck, names: &Names) -> BTreeMap<String, Arc<Schema>> {
         .map(|(name, columns)| {
             let fields: Vec<Field> = match columns {
                 Some(columns) => columns.iter().map(|(name, ty)| Field::new(name, read_type(ty), true)).collect(),
-                // A column that some input of unknown columns may have: text, which casts to everything.
-                None => names.columns.iter().map(|name| Field::new(name, DataType::Utf8View, true)).collect(),
+                // A column that some input of unknown columns may have.
+                None => names.columns.iter().map(|name| Field::new(name, source_type(check, name), true)).collect(),
             };
             (name.clone(), Arc::new(Schema::new(fields)))
         })
         .collect()
+}
+
+/// What a source's column is read as: the type of the contract's field by that name, as runs do it; else text.
+fn source_type(check: &SqlCheck, column: &str) -> DataType {
+    let is_it = |field: &&meshwork_core::contract::Field| {
+        field.physical_name.as_deref() == Some(column) || field.name == column
+    };
+    check.produces.fields.iter().find(is_it).map_or(DataType::Utf8View, |field| read_type(&field.native))
 }
 
 fn produced(check: &SqlCheck, schema: &Schema, typed: bool) -> Vec<Diagnostic> {

@@ -10,7 +10,7 @@ impl Random {
         Self(seed)
     }
 
-    pub fn draw(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,7 +21,7 @@ impl Random {
     /// 0 to `bound` - 1; 0 for a bound of 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         // The bias of the remainder is far below what an example shows.
-        self.draw().checked_rem(bound).unwrap_or(0)
+        self.next().checked_rem(bound).unwrap_or(0)
     }
 
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
@@ -53,6 +53,6 @@ mod tests {
     #[test]
     fn the_same_numbers_for_everybody() {
         let mut random = Random::new(0);
-        assert_eq!([random.draw(), random.draw()], [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4]);
+        assert_eq!([random.next(), random.next()], [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4]);
     }
 }

@@ -1,0 +1,200 @@
+//! `meshwork serve`
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use meshwork_core::error::{Error, Result};
+use meshwork_server::pg;
+use meshwork_store::{ServerInfo, StateFolder};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::{Context, terminated};
+use crate::compose::{self, Platform};
+use crate::exit;
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Address of the HTTP API; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    http: String,
+    /// Address of the Postgres wire; `off` for none
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5433")]
+    pg: String,
+}
+
+/// How long requests may go on after the server was asked to stop.
+const GRACE: Duration = Duration::from_secs(10);
+const RECOVERY: Duration = Duration::from_secs(10);
+const COLLECTION: Duration = Duration::from_secs(600);
+
+impl Serve {
+    pub async fn run(self, context: &Context) -> Result<u8> {
+        let folder = StateFolder::of(&compose::mesh_folder(&context.config)?);
+        // Ports first: a taken one is found before anything is opened.
+        let http = listen(&self.http, "http").await?;
+        let pg = if self.pg == "off" { None } else { Some(listen(&self.pg, "pg").await?) };
+        let lock = compose::patiently(Duration::from_secs(2), || folder.lock()).await?;
+        let platform = compose::open(&context.config, lock).await?;
+        let server = Server::start(platform, http, pg).await?;
+        let token_file = folder.path().join("admin-token");
+        if server.first_start(&token_file).await? {
+            context.printer.note(&format!("the token of the first administrator is in {}", token_file.display()));
+        }
+        context.printer.line(&format!("HTTP API       {}", server.http));
+        context.printer.line(&format!("documentation  {}/api/docs", server.http));
+        if let Some(pg) = server.pg {
+            context.printer.line(&format!("Postgres wire  {pg}"));
+        }
+        terminated().await;
+        context.printer.note("stopping");
+        server.stop().await;
+        Ok(exit::OK)
+    }
+}
+
+/// A server that answers on its ports until it is stopped.
+pub struct Server {
+    pub http: String,
+    pub pg: Option<SocketAddr>,
+    pub platform: Arc<Platform>,
+    stop: watch::Sender<bool>,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+impl Server {
+    pub async fn start(platform: Platform, http: TcpListener, postgres: Option<TcpListener>) -> Result<Self> {
+        let platform = Arc::new(platform);
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = tokio::task::JoinSet::new();
+        let http_address = address(&http)?;
+        let pg_address = postgres.as_ref().map(address).transpose()?;
+        let service = platform.router.clone().into_make_service_with_connect_info::<SocketAddr>();
+        let until = stopped.clone();
+        tasks.spawn(async move {
+            if let Err(error) = axum::serve(http, service).with_graceful_shutdown(turned(until)).await {
+                tracing::error!(%error, "the HTTP port failed");
+            }
+        });
+        if let Some(listener) = postgres {
+            let services =
+                pg::Services { credentials: platform.app.credentials.clone(), query: (*platform.app.query).clone() };
+            tasks.spawn(pg::serve(listener, services, turned(stopped.clone())));
+        }
+        let runs = platform.app.runs.clone();
+        tasks.spawn(repeated(RECOVERY, stopped.clone(), async move || {
+            if let Err(error) = runs.recover().await {
+                tracing::warn!(%error, "recovery did not finish");
+            }
+        }));
+        let runs = platform.app.runs.clone();
+        tasks.spawn(repeated(COLLECTION, stopped, async move || match runs.collect().await {
+            Ok(collected) => collected.iter().for_each(|part| {
+                tracing::info!(product = part.product, files = part.files.len(), "collected");
+            }),
+            // Nothing is applied yet.
+            Err(error) if error.code == "MW0654" => {}
+            Err(error) => tracing::warn!(%error, "collection did not finish"),
+        }));
+        let http = format!("http://{http_address}");
+        platform.lock.write_server_info(&ServerInfo {
+            pid: std::process::id(),
+            http: http.clone(),
+            postgres: pg_address.map(|address| address.to_string()),
+            token: Some(platform.app.credentials.owner_token()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: platform.app.clock.now(),
+        })?;
+        Ok(Self { http, pg: pg_address, platform, stop, tasks })
+    }
+
+    /// Writes the one-time administrator token, where there is no administrator yet.
+    pub async fn first_start(&self, file: &Path) -> Result<bool> {
+        let file = file.to_owned();
+        self.platform.app.credentials.first_start(move |token| write_secret(&file, token)).await
+    }
+
+    /// Takes no more connections, lets requests end within the grace, stops the rest, closes the state.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(GRACE, all).await;
+        self.tasks.shutdown().await;
+        self.platform.close(GRACE).await;
+    }
+}
+
+async fn turned(mut flag: watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    let _ = flag.wait_for(|on| *on).await;
+}
+
+async fn repeated(every: Duration, stopped: watch::Receiver<bool>, mut job: impl AsyncFnMut()) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => job().await,
+            () = turned(stopped.clone()) => return,
+        }
+    }
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().map_err(|error| Error::environment("MW0980", format!("the port has no address: {error}")))
+}
+
+/// Listens on a loopback address.
+pub async fn listen(text: &str, option: &str) -> Result<TcpListener> {
+    let wrong = |why: String| {
+        Error::usage("MW0980", format!("--{option} {}: {why}", text.escape_debug()))
+            .hint(format!("write an address and a port, such as `--{option} 127.0.0.1:8081`; port 0 takes a free one"))
+    };
+    let mut addresses = tokio::net::lookup_host(text).await.map_err(|error| wrong(error.to_string()))?;
+    let address = addresses.next().ok_or_else(|| wrong("it is no address".to_owned()))?;
+    if !address.ip().is_loopback() {
+        return Err(Error::usage("MW0981", format!("{address} is not a loopback address, and TLS is not configured"))
+            .hint("passwords and tokens would travel in the clear; listen on 127.0.0.1 and put a TLS proxy in front"));
+    }
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            Error::environment("MW0982", format!("port {} is in use by another process", address.port()))
+                .hint(format!("choose another with `--{option} {}:PORT`; port 0 takes a free one", address.ip()))
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            Error::environment("MW0982", format!("port {} may not be used by this user", address.port()))
+                .hint(format!("choose one above 1023 with `--{option} {}:PORT`", address.ip()))
+        }
+        _ => wrong(error.to_string()),
+    })
+}
+
+/// A file that only its owner may read, new each time.
+pub fn write_secret(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let io = |error: std::io::Error| Error::environment("MW0983", format!("{}: {error}", path.display()));
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path).map_err(io)?;
+    writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_free_loopback_ports() {
+        let taken = listen("127.0.0.1:0", "http").await.unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = listen(&format!("127.0.0.1:{port}"), "http").await.unwrap_err();
+        assert_eq!(error.message, format!("port {port} is in use by another process"));
+        assert_eq!(error.hints, ["choose another with `--http 127.0.0.1:PORT`; port 0 takes a free one"]);
+        assert_eq!(listen("0.0.0.0:0", "pg").await.unwrap_err().code, "MW0981");
+        assert_eq!(listen("nonsense", "pg").await.unwrap_err().code, "MW0980");
+    }
+}

@@ -1,0 +1,274 @@
+//! Puts the parts together: state, engine, use cases, router. What an embedded command, `serve` and the child of a run
+//! work with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshwork_control::access::AccessService;
+use meshwork_control::audit::AuditService;
+use meshwork_control::credential::CredentialService;
+use meshwork_control::governance::Governance;
+use meshwork_control::mesh::{MeshReader, MeshService};
+use meshwork_control::platform::Ports;
+use meshwork_control::port::audit::AuditSink;
+use meshwork_control::port::data::{QueryLimits, RunEngine, RunLimits, RunSpec};
+use meshwork_control::query::{QueryService, QuerySettings};
+use meshwork_control::run::{RunPorts, RunService, RunSettings};
+use meshwork_core::effect::{Clock, Entropy};
+use meshwork_core::error::{Error, Kind, Result};
+use meshwork_core::id::Ids;
+use meshwork_core::policy::MeshKey;
+use meshwork_core::principal::Subject;
+use meshwork_engine::failpoint::FailPoint;
+use meshwork_engine::read::{Engine, EngineConfig};
+use meshwork_engine::source::Secrets;
+use meshwork_engine::write::{Writer, WriterConfig};
+use meshwork_server::http::{AppState, Session, router};
+use meshwork_store::{Opened, SqliteState, StateFolder, StateLock};
+
+use crate::client::Client;
+use crate::config::{ChildSettings, Config};
+use crate::effect::{Faulty, KillAt, SystemClock, SystemEntropy};
+use crate::process::parent::{SelfProcess, remove_leftovers};
+
+const LEASE: Duration = Duration::from_secs(15);
+const HEARTBEAT: Duration = Duration::from_secs(4);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The whole platform in this process, which holds the state's lock.
+pub struct Platform {
+    pub app: AppState,
+    pub router: axum::Router,
+    /// The folder owner: root of the embedded mode (D24).
+    pub owner: Subject,
+    state: Arc<SqliteState>,
+    pub lock: StateLock,
+}
+
+/// How a command reaches the API.
+pub enum Reach {
+    Embedded(Box<Platform>),
+    Server { url: String, token: Option<String> },
+}
+
+/// A server that was named; else the one that holds the folder's state; else the folder itself.
+pub async fn reach(config: &Config) -> Result<Reach> {
+    if let Some(url) = &config.server {
+        return Ok(Reach::Server { url: url.clone(), token: config.token.clone() });
+    }
+    let opened = patiently(config.lock_patience, || StateFolder::of(&mesh_folder(config)?).open()).await?;
+    Ok(match opened {
+        Opened::Exclusive(lock) => Reach::Embedded(Box::new(open(config, lock).await?)),
+        Opened::Served(server) => Reach::Server { url: server.http, token: config.token.clone().or(server.token) },
+    })
+}
+
+/// Whoever has the lock may let go of it in a moment: most commands are short.
+pub async fn patiently<T>(patience: Duration, attempt: impl Fn() -> Result<T>) -> Result<T> {
+    const PAUSE: Duration = Duration::from_millis(25);
+    let mut waited = Duration::ZERO;
+    loop {
+        match attempt() {
+            Err(error) if error.kind == Kind::Conflict && waited < patience => {
+                tokio::time::sleep(PAUSE).await;
+                waited += PAUSE;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// A folder without `mesh.yaml` has no state, and gets none by asking for it.
+pub fn mesh_folder(config: &Config) -> Result<PathBuf> {
+    if config.folder.join("mesh.yaml").is_file() || config.state_folder().is_dir() {
+        return Ok(config.folder.clone());
+    }
+    Err(Error::usage("MW1021", format!("{} is not a mesh folder: it has no mesh.yaml", config.folder.display()))
+        .hint("go into one, name it with `-C DIR`, or make one with `meshwork init DIR`"))
+}
+
+pub fn client(config: &Config, reach: &Reach) -> Result<Client> {
+    match reach {
+        Reach::Embedded(platform) => Ok(platform.client(config)),
+        Reach::Server { url, token } => Client::remote(url, token.clone(), config.act_as.clone()),
+    }
+}
+
+impl Platform {
+    pub fn client(&self, config: &Config) -> Client {
+        Client::in_process(self.router.clone(), Session::of(self.owner.clone()), config.act_as.clone())
+    }
+
+    /// Waits for what was stopped to be put in order, then closes the state.
+    pub async fn close(&self, patience: Duration) {
+        let _ = tokio::time::timeout(patience, self.app.runs.idle()).await;
+        let _ = tokio::time::timeout(SECOND, self.state.close()).await;
+    }
+}
+
+/// Opens the state that `lock` guards, settles what dead processes left, and composes everything over it.
+pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let folder = lock.folder().path().to_owned();
+    let temporary = folder.join("tmp");
+    remove_leftovers(&temporary);
+    let ids = Ids { clock: &*clock, entropy: &*entropy };
+    let state = Arc::new(SqliteState::open(&lock.folder().database(), ids).await?);
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let engine = Arc::new(Engine::new(EngineConfig::new(temporary.join("spill"), cores))?);
+    let writer = Arc::new(Writer::new(WriterConfig::new(temporary.join("write"), clock.clone())));
+    let ports = Ports {
+        mesh: Arc::new(Faulty { state: state.clone(), faults: KillAt(config.faults.own.clone()) }),
+        runs: state.clone(),
+        publications: state.clone(),
+        agreements: state.clone(),
+        credentials: state.clone(),
+        audit: state.clone(),
+        query: engine.clone(),
+        run: writer,
+        sql: engine,
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    };
+    let audit = Arc::new(AuditService::start(state.clone(), entropy.clone()));
+    let sink: Arc<dyn AuditSink> = audit.clone();
+    let reader = Arc::new(MeshReader::new(state.clone()));
+    let governance = Arc::new(Governance::new(state.clone(), state.clone()));
+    let query = Arc::new(QueryService::new(
+        ports.clone(),
+        governance.clone(),
+        sink.clone(),
+        QuerySettings { mesh_key: mesh_key(&folder.join("mesh.key"), &*entropy)?, limits: query_limits() },
+    ));
+    let applied = reader.applied().await?;
+    let process = SelfProcess {
+        program: program()?,
+        temporary,
+        secrets: folder.join("secrets"),
+        fault: config.faults.child.clone(),
+        mesh: applied.mesh_id.clone(),
+    };
+    let settings = RunSettings {
+        folder: config.folder.clone(),
+        holder: format!("process {} on this machine", std::process::id()),
+        limits: run_limits(cores),
+        parallel: cores.clamp(1, 4),
+        lease: LEASE,
+        heartbeat: HEARTBEAT,
+    };
+    let run_ports = RunPorts {
+        mesh: ports.mesh.clone(),
+        runs: ports.runs.clone(),
+        publications: ports.publications.clone(),
+        engine: ports.run.clone(),
+        process: Arc::new(process),
+        reads: query.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        faults: Arc::new(KillAt(config.faults.own.clone())),
+    };
+    let runs = Arc::new(RunService::new(run_ports, settings));
+    runs.recover_all().await?;
+    let app = AppState {
+        credentials: Arc::new(CredentialService::new(
+            state.clone(),
+            reader.clone(),
+            sink.clone(),
+            clock.clone(),
+            entropy.clone(),
+        )),
+        mesh: Arc::new(MeshService::new(ports.clone(), reader, sink.clone())),
+        query,
+        access: Arc::new(AccessService::new(ports.clone(), governance, sink)),
+        runs,
+        audit,
+        ledger: state.clone(),
+        publications: state.clone(),
+        clock,
+        entropy,
+        metrics: Arc::default(),
+    };
+    let owner = Subject::owner(applied.mesh.as_ref());
+    Ok(Platform { router: router(app.clone()), app, owner, state, lock })
+}
+
+fn program() -> Result<PathBuf> {
+    std::env::current_exe()
+        .map_err(|error| Error::environment("MW0664", format!("the path of this program is not known: {error}")))
+}
+
+fn query_limits() -> QueryLimits {
+    QueryLimits {
+        memory_bytes: 1 << 30,
+        spill_bytes: 8 << 30,
+        time: Duration::from_secs(300),
+        rows: None,
+        sql_bytes: 1 << 20,
+    }
+}
+
+fn run_limits(cores: usize) -> RunLimits {
+    RunLimits { memory_bytes: 2 << 30, spill_bytes: 32 << 30, time: Duration::from_secs(4 * 3600), cores }
+}
+
+/// The key of keyed masks: made once, and kept beside the state, readable by its owner only. Losing it changes every
+/// masked value; it is not in the database, so that a copy of that does not reveal what was masked.
+fn mesh_key(path: &Path, entropy: &dyn Entropy) -> Result<MeshKey> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let io = |error: std::io::Error| {
+        Error::environment("MW1022", format!("the mesh key {}: {error}", path.display()))
+            .hint("it belongs to this mesh's state; restore it from a backup if it was removed")
+    };
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let key: [u8; 32] = bytes.try_into().map_err(|_| io(std::io::ErrorKind::InvalidData.into()))?;
+            Ok(MeshKey::new(key))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut key = [0; 32];
+            entropy.fill(&mut key);
+            let draft = path.with_extension("new");
+            let _ = std::fs::remove_file(&draft);
+            let mut file =
+                std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft).map_err(io)?;
+            file.write_all(&key).and_then(|()| file.sync_all()).map_err(io)?;
+            std::fs::rename(&draft, path).map_err(io)?;
+            Ok(MeshKey::new(key))
+        }
+        Err(error) => Err(io(error)),
+    }
+}
+
+/// The engine of a run's child process: it writes, and knows nothing of the state.
+pub fn child_engine(spec: &RunSpec, settings: ChildSettings) -> Result<Arc<dyn RunEngine>> {
+    let scratch = settings.temporary.unwrap_or_else(|| PathBuf::from("."));
+    let domain = spec.product.split('.').next().unwrap_or_default();
+    let variables = crate::config::secrets_of(domain)
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?.to_ascii_uppercase(), value.into_string().ok()?)))
+        .collect();
+    let mut config = WriterConfig::new(scratch, Arc::new(SystemClock));
+    config.secrets = Secrets { variables, folder: settings.secrets };
+    config.fail_point = settings.fault.as_deref().map(FailPoint::parse).transpose()?;
+    Ok(Arc::new(Writer::new(config)))
+}
+
+/// Diagnostics of the process, to standard error. Commands are quiet unless asked; `serve` says what it does.
+pub fn log(config: &Config, default: &str) {
+    let filter = match (&config.log_filter, config.verbose) {
+        (Some(filter), _) => filter.clone(),
+        (None, 0) => default.to_owned(),
+        (None, 1) => "info,sqlx=warn".to_owned(),
+        (None, _) => "debug,sqlx=info,h2=info,hyper=info".to_owned(),
+    };
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
+    // A second call (the demo composes several times) changes nothing.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(config.color)
+        .try_init();
+}
