@@ -3,12 +3,14 @@
 mod drift;
 mod reader;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use meshwork_core::audit::{Entry, Event};
 use meshwork_core::error::{Error, Result};
 use meshwork_core::id::Ids;
 use meshwork_core::mesh::{Domain, Mesh};
+use meshwork_core::name::Name;
 use meshwork_core::permission::{ApiAction, Resource, may};
 use meshwork_core::plan::{self, Circumstances, Plan};
 use meshwork_core::principal::Subject;
@@ -54,9 +56,9 @@ impl MeshService {
 
     /// What applying `declared` would change, and what stands against it.
     pub async fn plan(&self, subject: &Subject, declared: &Mesh, prune: bool) -> Result<Planned> {
-        own_domains(subject, declared)?;
+        let share = Share::of(subject, declared)?;
         let applied = self.reader.applied().await?;
-        let plan = self.compare(&applied, declared, prune).await?;
+        let plan = self.compare(&applied, &share, prune).await?;
         Ok(Planned { base: applied.revision, plan })
     }
 
@@ -71,9 +73,9 @@ impl MeshService {
         base: u64,
         prune: bool,
     ) -> Result<Outcome> {
-        own_domains(subject, declared)?;
+        let share = Share::of(subject, declared)?;
         let applied = self.reader.applied().await?;
-        let plan = self.compare(&applied, declared, prune).await?;
+        let plan = self.compare(&applied, &share, prune).await?;
         if plan.problems.is_empty() && plan.is_empty() {
             return Ok(Outcome { revision: applied.revision, plan });
         }
@@ -89,9 +91,9 @@ impl MeshService {
             };
             return Err(Error::check("MW0320", message).with_diagnostics(plan.problems));
         }
-        permitted(subject, &applied, declared, &plan)?;
+        permitted(subject, &applied, &share.mesh, &plan)?;
         let ids = Ids { clock: &*self.ports.clock, entropy: &*self.ports.entropy };
-        let mut next = plan::assign_ids(applied.mesh.as_ref(), declared, prune, ids);
+        let mut next = plan::assign_ids(applied.mesh.as_ref(), &share.mesh, prune, ids);
         next.id = Some(applied.mesh_id.clone());
         let changes = serde_json::to_value(&plan.changes)
             .map_err(|error| Error::internal("MW0409", format!("a plan cannot be written: {error}")))?;
@@ -103,19 +105,47 @@ impl MeshService {
         Ok(Outcome { revision, plan })
     }
 
-    async fn compare(&self, applied: &Applied, declared: &Mesh, prune: bool) -> Result<Plan> {
+    async fn compare(&self, applied: &Applied, share: &Share<'_>, prune: bool) -> Result<Plan> {
         let agreements = self.ports.agreements.agreements().await?;
         let circumstances = Circumstances { prune, agreements: &agreements, now: self.ports.clock.now() };
-        Ok(plan::plan(applied.mesh.as_ref(), declared, circumstances))
+        let mut plan = plan::plan(applied.mesh.as_ref(), &share.mesh, circumstances);
+        plan.notes.extend(
+            share.left_out.iter().map(|name| format!("domain {name} of this checkout is not yours: it is left out")),
+        );
+        Ok(plan)
     }
 }
 
-/// Plans tell what is applied and who reads it, so they are for the owners of the domains in question, like applies. The
-/// answer is the same for a domain that does not exist.
-fn own_domains(subject: &Subject, declared: &Mesh) -> Result<()> {
-    // A policy file of a domain that the checkout does not hold would bind that domain all the same.
-    let mut domains = declared.domains.keys().chain(declared.policies.iter().filter_map(|file| file.domain.as_ref()));
-    domains.try_for_each(|domain| may(Some(subject), ApiAction::Apply, Resource::Domain { domain }))
+/// What a checkout declares of the domains that are the subject's to apply. Plans tell what is applied and who reads it,
+/// so nobody gets one of another's domain; whether such a domain exists makes no difference.
+struct Share<'a> {
+    mesh: Cow<'a, Mesh>,
+    left_out: Vec<Name>,
+}
+
+impl<'a> Share<'a> {
+    /// An error when the checkout holds domains, but none of the subject's.
+    fn of(subject: &Subject, declared: &'a Mesh) -> Result<Self> {
+        let allowed = |domain: &Name| may(Some(subject), ApiAction::Apply, Resource::Domain { domain });
+        // A policy file of a domain that the checkout does not hold would bind that domain all the same.
+        let stray = declared.policies.iter().filter_map(|file| file.domain.as_ref());
+        stray.filter(|domain| !declared.domains.contains_key(*domain)).try_for_each(allowed)?;
+        let refused: Vec<(Name, Error)> =
+            declared.domains.keys().filter_map(|name| Some((name.clone(), allowed(name).err()?))).collect();
+        if refused.len() == declared.domains.len()
+            && let Some((_, error)) = refused.first()
+        {
+            return Err(error.clone());
+        }
+        let left_out: Vec<Name> = refused.into_iter().map(|(name, _)| name).collect();
+        let mut mesh = Cow::Borrowed(declared);
+        if !left_out.is_empty() {
+            let own = mesh.to_mut();
+            own.domains.retain(|name, _| !left_out.contains(name));
+            own.policies.retain(|policy| policy.domain.as_ref().is_none_or(|domain| !left_out.contains(domain)));
+        }
+        Ok(Self { mesh, left_out })
+    }
 }
 
 /// What belongs to the mesh as a whole is an administrator's to change: its settings, its policies, which domains there

@@ -9,8 +9,8 @@ mod subject;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::ArrayRef;
@@ -107,6 +107,8 @@ pub struct Prepared {
     session: QuerySession,
     sql: String,
     plan: Plan,
+    /// Made again since, over newer publications: what the next execution starts from.
+    newer: Mutex<Option<Plan>>,
     executed: AtomicBool,
 }
 
@@ -181,7 +183,8 @@ impl QueryService {
     /// Plans a statement for this reader. Refusals are recorded.
     pub async fn prepare(&self, session: &QuerySession, sql: &str) -> Result<Prepared> {
         let plan = self.inner.plan(session, sql).await?;
-        Ok(Prepared { session: session.clone(), sql: sql.to_owned(), plan, executed: AtomicBool::new(false) })
+        let (session, sql) = (session.clone(), sql.to_owned());
+        Ok(Prepared { session, sql, plan, newer: Mutex::default(), executed: AtomicBool::new(false) })
     }
 
     /// Runs a prepared statement, if what the reader may see is still what it was prepared under (MW0711). Values bind to
@@ -384,29 +387,47 @@ impl Inner {
         Ok(Plan { digest: digest(&tables), query, tables, epoch: catalog.epoch(), at: now, valid_until })
     }
 
-    /// The plan to execute: the prepared one, or one made again because newer data has been published since. Refuses when
-    /// the decision is no longer the one that was prepared under.
+    /// The plan to execute: the prepared one, or one made again because newer data has been published or something about
+    /// access has changed since. Refuses when the decision is no longer the one that was prepared under.
     async fn current(self: &Arc<Self>, prepared: &Prepared) -> Result<Plan> {
-        let (session, plan) = (&prepared.session, &prepared.plan);
+        let session = &prepared.session;
+        let plan = prepared.newer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let plan = plan.unwrap_or_else(|| prepared.plan.clone());
         let epoch = self.governance.now().await?;
         let now = self.now();
         let aged = (now - plan.at).to_std().map_or(true, |age| age >= FRESH);
         let expired = plan.valid_until.is_some_and(|until| until <= now);
         let salted = plan.tables.iter().any(Resolved::is_salted) && prepared.executed.load(Ordering::Relaxed);
         if epoch.number == plan.epoch && !aged && !expired && !salted {
-            return Ok(plan.clone());
+            return Ok(plan);
         }
-        if let Err(error) = self.still_allowed(session, plan).await {
+        if let Err(error) = self.still_allowed(session, &plan).await {
             self.refused(session, &prepared.sql, &error, Vec::new()).await?;
             return Err(error);
         }
+        // What a statement reads of information_schema also follows from the epoch.
+        if !salted && epoch.number == plan.epoch && self.is_newest(session, &plan).await? {
+            return Ok(plan);
+        }
         let again = self.plan(session, &prepared.sql).await?;
-        if again.digest != plan.digest || again.query.schema() != plan.query.schema() {
+        if again.digest != prepared.plan.digest || again.query.schema() != prepared.plan.query.schema() {
             let error = changed();
             self.refused(session, &prepared.sql, &error, reasons(&again.tables)).await?;
             return Err(error);
         }
+        *prepared.newer.lock().unwrap_or_else(PoisonError::into_inner) = Some(again.clone());
         Ok(again)
+    }
+
+    /// Whether every table of the plan still serves the publication that was planned over.
+    async fn is_newest(self: &Arc<Self>, session: &QuerySession, plan: &Plan) -> Result<bool> {
+        let catalog = self.statement_catalog(session).await?;
+        for table in &plan.tables {
+            if !catalog.serves_the_same(table).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Decides again on every table of a plan, with today's subject, agreements, policies and time.

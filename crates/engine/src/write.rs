@@ -29,6 +29,8 @@ use meshwork_core::publication::TableLocation;
 use meshwork_core::run::{OutputReport, RunReport};
 
 use crate::failpoint::FailPoint;
+use crate::read::secured;
+use crate::read::snapshot::SnapshotCache;
 use crate::source::Secrets;
 
 /// How the writer works. Made by the binary; the engine itself reads no environment.
@@ -44,6 +46,8 @@ pub struct WriterConfig {
     pub file_bytes: u64,
     pub row_group_rows: usize,
     pub clock: Arc<dyn Clock>,
+    /// Opened versions of other products' tables.
+    pub snapshots: Arc<SnapshotCache>,
 }
 
 impl WriterConfig {
@@ -56,6 +60,7 @@ impl WriterConfig {
             file_bytes: 256 << 20,
             row_group_rows: 512 << 10,
             clock,
+            snapshots: Arc::new(SnapshotCache::new(64)),
         }
     }
 }
@@ -72,12 +77,9 @@ impl Writer {
     }
 }
 
-/// Another product's output, as this product may read it.
-async fn governed(table: &GovernedTable, _: &WriterConfig) -> Result<Arc<dyn TableProvider>> {
-    Err(meshwork_core::Error::usage(
-        "MW0604",
-        format!("reading {}.{} in a run is not available yet", table.domain, table.output),
-    ))
+/// Another product's output, as this product may read it: through the one governed read path.
+async fn governed(table: &GovernedTable, config: &WriterConfig) -> Result<Arc<dyn TableProvider>> {
+    Ok(secured::provider(table, &config.snapshots).await?)
 }
 
 #[async_trait]

@@ -1,5 +1,6 @@
 //! Passwords: argon2id, a few at a time, and what was right once is remembered until the credential changes.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use argon2::Argon2;
@@ -7,10 +8,10 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use meshwork_core::effect::Entropy;
 use meshwork_core::error::{Error, Result};
+use meshwork_core::id::UserId;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use super::Verified;
 use crate::port::state::User;
 
 /// In characters.
@@ -24,6 +25,9 @@ const REMEMBERED: usize = 10_000;
 /// Of no password: what an unknown user is checked against, with the parameters of a real one.
 const NOBODYS: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bWVzaHdvcmsgbm9ib2R5IQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// What was right once, so that a busy client does not pay argon2 for each request.
+type Verified = HashMap<String, (UserId, u64, [u8; 32])>;
 
 pub(super) struct Passwords {
     permits: Semaphore,
@@ -90,7 +94,7 @@ impl Passwords {
         tokio::task::spawn_blocking(work).await.map_err(|error| broken(&error.to_string()))?
     }
 
-    fn proof(&self, user: &User, password: &str) -> (meshwork_core::id::UserId, u64, [u8; 32]) {
+    fn proof(&self, user: &User, password: &str) -> (UserId, u64, [u8; 32]) {
         let mut hasher = Sha256::new();
         hasher.update(self.secret);
         hasher.update((user.name.len() as u64).to_le_bytes());

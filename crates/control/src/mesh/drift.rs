@@ -10,7 +10,7 @@ use meshwork_core::product::Product;
 use meshwork_core::publication::TableLocation;
 use serde::{Deserialize, Serialize};
 
-use super::{MeshService, own_domains};
+use super::{MeshService, Share};
 
 /// Publications read from the state at once.
 const PAGE: u32 = 500;
@@ -47,12 +47,12 @@ impl Drift {
 impl MeshService {
     /// How what is applied and what is stored differ from what is declared.
     pub async fn drift(&self, subject: &Subject, declared: &Mesh) -> Result<Drift> {
-        own_domains(subject, declared)?;
+        let share = Share::of(subject, declared)?;
         let applied = self.applied().await?;
-        let plan = self.compare(&applied, declared, false).await?;
+        let plan = self.compare(&applied, &share, false).await?;
         let mut drift = Drift { revision: applied.revision, plan, ..Drift::default() };
         let Some(mesh) = &applied.mesh else { return Ok(drift) };
-        let absent = plan::absent_products(mesh, declared).into_iter();
+        let absent = plan::absent_products(mesh, &share.mesh).into_iter();
         drift.absent = absent.map(|(domain, product)| format!("{domain}.{product}")).collect();
         for (domain, product) in mesh.products() {
             if subject.admin || subject.domains.contains(&domain.name) {

@@ -34,6 +34,7 @@ pub(super) struct Named {
 #[derive(Clone)]
 pub(super) struct Resolved {
     pub named: Named,
+    pub as_of: Option<Timestamp>,
     pub published: Arc<Published>,
     pub decision: Arc<Decision>,
     pub table: GovernedTable,
@@ -126,6 +127,11 @@ impl StatementCatalog {
         let versions = outputs.filter(|o| o.id.as_ref() == Some(output)).flat_map(|o| o.versions.values());
         let mut clauses = versions.flat_map(|v| &v.schema().clauses).filter(|known| known.id == clause).peekable();
         clauses.peek().is_none() || clauses.any(|known| matches!(known.rule, Rule::Sql { .. }))
+    }
+
+    pub async fn serves_the_same(&self, table: &Resolved) -> Result<bool> {
+        let Some((_, _, output)) = self.find(&table.named.domain, &table.named.output) else { return Ok(false) };
+        Ok(self.published(output, table.as_of).await? == *table.published)
     }
 
     async fn published(&self, output: &Output, as_of: Option<Timestamp>) -> Result<Published> {
@@ -235,7 +241,7 @@ impl Catalog for StatementCatalog {
             return Err(unpublished(domain, table, as_of));
         };
         let governed = self.governed(&named, output, &decision, served)?;
-        let resolved = Resolved { named, published, decision, table: governed.clone() };
+        let resolved = Resolved { named, as_of, published, decision, table: governed.clone() };
         self.resolved.lock().unwrap_or_else(PoisonError::into_inner).push(resolved);
         Ok(Some(governed))
     }

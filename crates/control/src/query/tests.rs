@@ -20,6 +20,7 @@ use crate::query::fakes::{State, acme};
 struct Engine {
     batches: Arc<Mutex<usize>>,
     executed: Arc<Mutex<usize>>,
+    planned: Arc<Mutex<usize>>,
 }
 
 struct Planned {
@@ -53,6 +54,7 @@ impl PlannedQuery for Planned {
 #[async_trait::async_trait]
 impl QueryEngine for Engine {
     async fn plan(&self, request: PlanRequest) -> Result<Arc<dyn PlannedQuery>> {
+        *self.planned.lock().unwrap() += 1;
         let mut uses = Vec::new();
         for table in request.sql.split(", ") {
             let (domain, table) = table.split_once('.').unwrap();
@@ -81,14 +83,16 @@ struct Platform {
     service: QueryService,
     batches: Arc<Mutex<usize>>,
     executed: Arc<Mutex<usize>>,
+    planned: Arc<Mutex<usize>>,
 }
 
 impl Platform {
     /// `sales.orders` and `finance.costs`, both published; nobody has an agreement.
     fn new() -> Self {
         let state = Arc::new(State::new(acme()));
-        let (batches, executed) = (Arc::new(Mutex::new(1)), Arc::default());
-        let engine = Engine { batches: batches.clone(), executed: Arc::clone(&executed) };
+        let (batches, executed, planned) = (Arc::new(Mutex::new(1)), Arc::default(), Arc::default());
+        let engine =
+            Engine { batches: batches.clone(), executed: Arc::clone(&executed), planned: Arc::clone(&planned) };
         let ports = QueryPorts {
             publications: state.clone(),
             credentials: state.clone(),
@@ -101,7 +105,7 @@ impl Platform {
         let settings = QuerySettings { mesh_key: MeshKey::new([1; 32]), limits };
         let governance = Arc::new(Governance::new(state.clone(), state.clone()));
         let service = QueryService::over(ports, governance, state.clone(), settings);
-        Self { state, service, batches, executed }
+        Self { state, service, batches, executed, planned }
     }
 
     fn granted(grantee: Grantee) -> Self {
@@ -127,6 +131,10 @@ impl Platform {
 
     fn executed(&self) -> usize {
         *self.executed.lock().unwrap()
+    }
+
+    fn planned(&self) -> usize {
+        *self.planned.lock().unwrap()
     }
 }
 
@@ -258,8 +266,12 @@ async fn a_prepared_statement_reads_newer_publications() {
     let prepared = platform.service.prepare(&platform.session("ana"), "sales.orders").await.unwrap();
     platform.state.publish("orders", 5);
     platform.state.clock.advance(Duration::from_secs(2));
-    let answer = platform.service.execute(&prepared, Vec::new()).await.unwrap();
-    assert_eq!(answer.tables[0].delta_version, 5);
+    for _ in 0..2 {
+        let answer = platform.service.execute(&prepared, Vec::new()).await.unwrap();
+        assert_eq!(answer.tables[0].delta_version, 5);
+        platform.state.clock.advance(Duration::from_secs(2));
+    }
+    assert_eq!(platform.planned(), 2, "once for each publication, not for each execution");
 }
 
 #[tokio::test]

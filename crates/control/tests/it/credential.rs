@@ -79,15 +79,22 @@ async fn a_password_opens_and_a_wrong_one_does_not() {
     assert_eq!((wrong.code.as_str(), wrong.kind), ("MW0900", Kind::Unauthenticated));
 }
 
+/// Of three refusals, so that a busy machine does not decide.
+async fn fastest(platform: &Platform, name: &str) -> Duration {
+    let mut fastest = Duration::MAX;
+    for _ in 0..3 {
+        let stopwatch = std::time::Instant::now();
+        assert_eq!(platform.code(basic(name, "wrong horse battery")).await, "MW0900");
+        fastest = fastest.min(stopwatch.elapsed());
+    }
+    fastest
+}
+
 #[tokio::test]
 async fn an_unknown_user_costs_what_a_wrong_password_costs() {
     let platform = Platform::with_ana().await;
-    let stopwatch = std::time::Instant::now();
-    assert_eq!(platform.code(basic("ana", "wrong horse battery")).await, "MW0900");
-    let wrong = stopwatch.elapsed();
-    let stopwatch = std::time::Instant::now();
-    assert_eq!(platform.code(basic("eve", "wrong horse battery")).await, "MW0900");
-    let unknown = stopwatch.elapsed();
+    let wrong = fastest(&platform, "ana").await;
+    let unknown = fastest(&platform, "eve").await;
     // Coarse, as tests share cores: without the check on nobody's hash it would be a hundredth.
     assert!(unknown > wrong / 5, "{unknown:?} against {wrong:?}");
 }

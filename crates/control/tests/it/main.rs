@@ -1,5 +1,6 @@
 //! The use cases over a real state: `store` implements the ports, the rest is the testkit's.
 
 mod credential;
+mod example;
 mod mesh;
 mod platform;

@@ -75,7 +75,9 @@ async fn members_apply_their_domain_and_nothing_else() {
         assert_eq!(error.kind, meshwork_core::Kind::Forbidden, "{error}");
         error.code
     };
-    assert_eq!(refused(&both).await, "MW0741", "another domain");
+    let mut hr = both.clone();
+    hr.domains.remove("sales");
+    assert_eq!(refused(&hr).await, "MW0741", "another domain");
     assert_eq!(refused(&mesh([domain("nowhere", [])])).await, "MW0741", "one that is not there");
     let mut moved = declared();
     moved.domains.get_mut("sales").expect("there").storage = Some("elsewhere".to_owned());
@@ -91,12 +93,25 @@ async fn members_apply_their_domain_and_nothing_else() {
     });
     assert_eq!(refused(&meddling).await, "MW0741", "a policy that binds another domain");
 
-    let mut own = declared();
+    // A checkout of the whole mesh is fine: the part that is not hers is left as it is.
+    let mut own = both.clone();
+    own.domains.get_mut("hr").expect("there").members.push("eve".to_owned());
     own.domains.get_mut("sales").expect("there").members.push("bob".to_owned());
     let outcome = platform.mesh.apply(&ana, &ana, &own, 1, false).await.expect("her own domain");
     assert_eq!(outcome.revision, 2);
+    assert_eq!(outcome.plan.changes.len(), 1, "{:?}", outcome.plan.changes);
+    assert_eq!(outcome.plan.notes, ["domain hr of this checkout is not yours: it is left out"]);
     let applied = platform.mesh.applied().await.expect("read");
-    assert!(applied.mesh.as_ref().expect("applied").domain("hr").is_some());
+    let applied = applied.mesh.as_ref().expect("applied");
+    assert_eq!(applied.domain("hr"), Some(&with_ids(&both, applied, "hr")));
+    assert_eq!(applied.domain("sales").expect("there").members, ["bob"]);
+}
+
+/// A domain as declared, with the id that it was given.
+fn with_ids(declared: &Mesh, applied: &Mesh, domain: &str) -> meshwork_core::mesh::Domain {
+    let mut domain = declared.domain(domain).expect("declared").clone();
+    domain.id.clone_from(&applied.domain(&domain.name).expect("applied").id);
+    domain
 }
 
 #[tokio::test]

@@ -207,4 +207,10 @@ pub const CODES: &[CodeInfo] = &[
         help: "Text clauses, checks of other engines and constraints inside nested columns are part of the contract, but nothing \
                here can check them. They are listed in each run's report as not evaluated and never block.",
     },
+    CodeInfo {
+        code: "MW0239",
+        title: "A measure is not a column",
+        help: "ODCS 3.2 lets a schema describe measures (`semanticType: measure`), which readers compute from columns. They stay in \
+               the contract; the table does not hold them.",
+    },
 ];

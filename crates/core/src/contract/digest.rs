@@ -14,7 +14,8 @@ const SILENT: &[&str] = &["place", "id", "dialect", "path", "text", "digest"];
 pub fn digest(contract: &Contract) -> String {
     let mut value = serde_json::to_value(contract).unwrap_or_default();
     strip(&mut value, true);
-    let canonical = serde_json_canonicalizer::to_vec(&value).unwrap_or_default();
+    // Contracts hold no number that JSON cannot; were there one, a digest of plain JSON still tells contracts apart.
+    let canonical = serde_json_canonicalizer::to_vec(&value).unwrap_or_else(|_| value.to_string().into_bytes());
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(&canonical) {
         let _ = write!(hex, "{byte:02x}");

@@ -56,6 +56,8 @@ pub struct FieldDraft<'n> {
     pub quality: Vec<Declared>,
     pub items: Option<Box<FieldDraft<'n>>>,
     pub properties: Vec<FieldDraft<'n>>,
+    /// ODCS 3.0 had one type for dates, times and timestamps; the pattern or the source's type tells which it is.
+    pub is_any_date: bool,
     /// A type was written and refused, which was reported.
     pub type_refused: bool,
     /// Length of a vector.
@@ -75,6 +77,8 @@ pub struct Options<'n> {
     pub min_items: Option<Spanned<u64>>,
     pub max_items: Option<Spanned<u64>>,
     pub unique_items: Option<Span>,
+    /// Which properties an object has; not evaluated.
+    pub properties: Option<Span>,
     pub precision: Option<Spanned<u64>>,
     pub scale: Option<Spanned<u64>>,
     pub timezone: Option<Spanned<bool>>,

@@ -51,8 +51,15 @@ pub fn typed(findings: &Findings<'_>, field: &FieldDraft<'_>) -> Typed {
             ),
         }
     }
-    if let (LogicalType::Date, Some(pattern)) = (logical, &pattern) {
+    let said_date = logical == LogicalType::Date;
+    if let (true, Some(pattern)) = (said_date, &pattern) {
         logical = dated(pattern);
+    } else if said_date && field.is_any_date {
+        logical = match field.physical_type.as_ref().and_then(|ty| physical(&ty.value)).map(|physical| physical.logical)
+        {
+            Some(found @ (LogicalType::Timestamp | LogicalType::Time)) => found,
+            _ => LogicalType::Date,
+        };
     }
     options_fit(findings, field, logical);
     let mut typed = Typed {
@@ -75,6 +82,8 @@ pub fn typed(findings: &Findings<'_>, field: &FieldDraft<'_>) -> Typed {
             let item = field.items.as_deref().map_or(ColumnType::Text, |item| self::typed(findings, item).native);
             typed.native = ColumnType::List(Box::new(item));
         }
+        // Nobody knows what it holds: JSON as text.
+        LogicalType::Object if field.properties.is_empty() => {}
         LogicalType::Object => {
             let parts =
                 field.properties.iter().map(|part| (part.name.value.clone(), self::typed(findings, part).native));
@@ -174,7 +183,11 @@ fn timestamp(findings: &Findings<'_>, field: &FieldDraft<'_>, pattern: Option<&D
     let said = options.timezone.map(|zone| zone.value);
     // A `date` of ODCS 3.0 that is a timestamp by its pattern has no option for the zone: the pattern has it or not.
     let was_date = field.logical_type.as_ref().is_some_and(|found| found.value == LogicalType::Date);
-    let zoned = said.unwrap_or(!was_date || pattern.is_some_and(|pattern| pattern.reads.zone));
+    let source_zoned = || {
+        let physical = field.physical_type.as_ref().map(|ty| ty.value.to_lowercase());
+        physical.is_some_and(|ty| ty.contains("tz") && !ty.contains("ntz") || ty.contains("with time zone"))
+    };
+    let zoned = said.unwrap_or(!was_date || pattern.map_or_else(source_zoned, |pattern| pattern.reads.zone));
     typed.native = if zoned { ColumnType::Timestamp } else { ColumnType::LocalTimestamp };
     let Some(zone) = &options.default_timezone else { return };
     if !zoned {
@@ -232,6 +245,7 @@ fn options_fit(findings: &Findings<'_>, field: &FieldDraft<'_>, logical: Logical
             matches!(logical, L::Timestamp | L::Time),
         ),
         ("format", options.format.as_ref().map(|x| x.span), !nested),
+        ("required", options.properties, logical == L::Object),
         ("items", field.items.as_ref().map(|x| x.at), logical == L::Array),
         ("properties", field.properties.first().map(|x| x.at), logical == L::Object),
     ] {

@@ -8,7 +8,7 @@ use crate::contract::draft::{Declared, Draft, FieldDraft, SlaDraft, TableDraft};
 use crate::contract::native::{self, Typed};
 use crate::contract::value::Expected;
 use crate::contract::{Contract, Field, Sla, SlaProperty, Table, digest, duration, key, reference, short};
-use crate::error::Severity;
+use crate::error::{Diagnostic, Severity};
 use crate::id::ContractId;
 use crate::name::Name;
 use crate::quality::{Clause, Rule, Scope};
@@ -170,6 +170,9 @@ struct Clauses<'f> {
 impl Clauses<'_> {
     /// A clause that a type, an option, a key or a reference implies.
     fn imply(&mut self, at: Span, id: String, rule: Rule) {
+        if let Rule::NotEvaluated { because } = &rule {
+            self.not_evaluated(at, because);
+        }
         let clause = Clause {
             id,
             severity: Severity::Error,
@@ -193,9 +196,7 @@ impl Clauses<'_> {
             None => format!("{prefix}quality[{}].{}{suffix}", declared.index, declared.word),
         };
         if let Rule::NotEvaluated { because } = &declared.rule {
-            let message = format!("this clause is not evaluated: {because}");
-            let place = self.findings.place(declared.at);
-            self.findings.push(crate::Diagnostic::new(Severity::Info, "MW0238", place, declared.at.length, message));
+            self.not_evaluated(declared.at, because);
         }
         let clause = Clause {
             id,
@@ -207,6 +208,12 @@ impl Clauses<'_> {
             place: Some(self.findings.place(declared.at)),
         };
         self.list.push((clause, declared.at));
+    }
+
+    /// Decided here and listed, so that it is no surprise in a run (D5).
+    fn not_evaluated(&self, at: Span, because: &str) {
+        let message = format!("this clause is not evaluated: {because}");
+        self.findings.push(Diagnostic::new(Severity::Info, "MW0238", self.findings.place(at), at.length, message));
     }
 
     /// With ids made unique: the second `x` is `x#2`.
@@ -283,6 +290,10 @@ fn implied(clauses: &mut Clauses<'_>, field: &FieldDraft<'_>, typed: &Typed, key
     if let Some(format) = &typed.text_format {
         clauses.imply(name_at, id("format"), Rule::Format { column: column(), format: format.clone() });
     }
+    if let Some(at) = options.properties {
+        let because = "which properties an object has is not evaluated yet".to_owned();
+        clauses.imply(at, id("properties"), Rule::NotEvaluated { because });
+    }
     if let Some(at) = options.unique_items {
         let because = "unique items of an array are not evaluated yet".to_owned();
         clauses.imply(at, id("unique_items"), Rule::NotEvaluated { because });
@@ -314,10 +325,6 @@ fn nested(clauses: &mut Clauses<'_>, field: &FieldDraft<'_>, path: &str) {
             || !part.references.is_empty();
         if constrained {
             let because = format!("what is declared of {path}, inside a nested column, is not evaluated yet");
-            let message =
-                format!("constraints of `{}` are not evaluated: it stands inside a nested column", shown(&path));
-            let place = clauses.findings.place(part.at);
-            clauses.findings.push(crate::Diagnostic::new(Severity::Info, "MW0238", place, part.at.length, message));
             clauses.imply(part.at, format!("{path}.nested"), Rule::NotEvaluated { because });
         }
         nested(clauses, part, &path);
@@ -482,7 +489,11 @@ fn element(findings: &Findings<'_>, draft: &SlaDraft, element: &Spanned<String>,
         None => (None, element.value.as_str()),
     };
     let named = |t: &&Table| table.is_none_or(|table| t.name == table || t.physical_name.as_deref() == Some(table));
-    let found = tables.iter().filter(named).find_map(|t| Some((t, t.field(column)?)));
+    let by_source = |t: &'_ Table| t.fields.iter().position(|f| f.physical_name.as_deref() == Some(column));
+    let found = tables
+        .iter()
+        .filter(named)
+        .find_map(|t| Some((t, t.field(column).or_else(|| by_source(t).and_then(|at| t.fields.get(at)))?)));
     let Some((table, field)) = found else {
         // An SLA on a whole table names it alone.
         if table.is_none() && tables.iter().any(|t| t.name == column) {
@@ -500,5 +511,5 @@ fn element(findings: &Findings<'_>, draft: &SlaDraft, element: &Spanned<String>,
         findings.error("MW0227", element.span, message);
         return None;
     }
-    Some(if tables.len() > 1 { format!("{}.{column}", table.name) } else { column.to_owned() })
+    Some(if tables.len() > 1 { format!("{}.{}", table.name, field.name) } else { field.name.clone() })
 }

@@ -7,6 +7,7 @@ use crate::contract::draft::{Bound, Draft, FieldDraft, Options, ReferenceDraft, 
 use crate::contract::look::{flag, items, spanned_flag, spanned_text, strings, text, texts, whole, written};
 use crate::contract::shape::{Edition, Shape};
 use crate::contract::{Dialect, SlaProperty};
+use crate::error::{Diagnostic, Severity};
 use crate::reader::{Findings, Spanned, shown};
 use crate::types::LogicalType;
 use crate::yaml::Node;
@@ -70,10 +71,11 @@ fn description(node: &Node) -> Option<String> {
 
 fn read_sla(node: &Node, default_element: Option<&Spanned<String>>) -> Option<SlaDraft> {
     let property = spanned_text(node, "property")?;
+    let measured = !matches!(SlaProperty::of(&property.value), SlaProperty::Other(_) | SlaProperty::Availability);
     Some(SlaDraft {
         at: property.span,
         property: SlaProperty::of(&property.value),
-        element: spanned_text(node, "element").or_else(|| default_element.cloned()),
+        element: spanned_text(node, "element").or_else(|| default_element.filter(|_| measured).cloned()),
         value: node.get("value").and_then(written)?,
         unit: spanned_text(node, "unit"),
     })
@@ -82,12 +84,21 @@ fn read_sla(node: &Node, default_element: Option<&Spanned<String>>) -> Option<Sl
 fn read_table<'n>(findings: &Findings<'_>, node: &'n Node, edition: Edition) -> TableDraft<'n> {
     let name = text(node, "name").unwrap_or_default();
     let relationships = items(node, "relationships").iter();
+    let columns = items(node, "properties").iter().filter(|property| {
+        let measure = text(property, "semanticType").as_deref() == Some("measure");
+        if measure {
+            let message = "a measure is computed by readers and is not a column of the table";
+            let place = findings.place(property.span);
+            findings.push(Diagnostic::new(Severity::Info, "MW0239", place, property.span.length, message));
+        }
+        !measure
+    });
     TableDraft {
         at: node.entry("name").map_or(node.span, |(_, value)| value.span),
         id: text(node, "id"),
         physical_name: text(node, "physicalName"),
         description: text(node, "description"),
-        fields: items(node, "properties").iter().map(|field| read_field(findings, field, edition)).collect(),
+        fields: columns.map(|field| read_field(findings, field, edition)).collect(),
         quality: quality::read(findings, items(node, "quality"), None, edition),
         references: relationships.map(|relationship| read_relationship(relationship, &name)).collect(),
         name,
@@ -147,6 +158,7 @@ fn read_field<'n>(findings: &Findings<'_>, node: &'n Node, edition: Edition) -> 
             .collect(),
         items: element.or_else(|| node.get("items").map(|item| Box::new(read_field(findings, item, edition)))),
         properties: items(node, "properties").iter().map(|field| read_field(findings, field, edition)).collect(),
+        is_any_date: edition == Edition::V3_0,
         type_refused: node.get("logicalType").is_some(),
         dimensions,
     }
@@ -222,6 +234,9 @@ fn read_options<'n>(node: &'n Node, custom: &Custom<'n>) -> Options<'n> {
         min_items: whole(node, "minItems"),
         max_items: whole(node, "maxItems"),
         unique_items: spanned_flag(node, "uniqueItems").filter(|unique| unique.value).map(|unique| unique.span),
+        properties: ["required", "minProperties", "maxProperties"]
+            .into_iter()
+            .find_map(|key| node.entry(key).map(|(key, _)| key.span)),
         timezone: spanned_flag(node, "timezone"),
         default_timezone: spanned_text(node, "defaultTimezone"),
         ..custom.options()

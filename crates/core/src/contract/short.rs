@@ -119,6 +119,7 @@ fn read_field<'n>(findings: &Findings<'_>, node: &'n Node) -> FieldDraft<'n> {
         quality,
         items: node.get("items").map(|item| Box::new(read_item(findings, item))),
         properties: items(node, "fields").iter().map(|field| read_field(findings, field)).collect(),
+        is_any_date: false,
         type_refused: type_name.is_some(),
         dimensions: None,
     }
@@ -183,6 +184,7 @@ fn read_options(node: &Node) -> Options<'_> {
         min_items: whole(node, "min_items"),
         max_items: whole(node, "max_items"),
         unique_items: None,
+        properties: None,
         precision: whole(node, "precision"),
         scale: whole(node, "scale"),
         timezone: spanned_flag(node, "timezone"),

@@ -244,6 +244,15 @@ fn the_digest_is_of_what_is_said() {
 }
 
 #[test]
+fn large_numbers_tell_contracts_apart() {
+    let digest = |max: &str| {
+        contract(&format!("schema: t\nversion: 1.0.0\nfields:\n  - {{name: a, type: integer, max: {max}}}\n")).digest
+    };
+    assert_ne!(digest("9007199254740992"), digest("9007199254740993"));
+    assert_ne!(digest("9223372036854775807"), digest("9223372036854775806"));
+}
+
+#[test]
 fn native_types() {
     for (declared, expected) in [
         ("integer", "bigint"),
@@ -605,6 +614,39 @@ fn odcs_metrics_and_options() {
     let scoped = read(&odcs("v3.1.0", "logicalType: string\nquality:\n  - {name: n, metric: nullValues, mustBeLessThan: 9, severity: warn, customProperties: [{property: scope, value: batch}]}")).0.unwrap();
     let clause = scoped.tables[0].clauses.last().unwrap();
     assert_eq!((clause.id.as_str(), clause.severity, clause.scope), ("a.quality.n", Severity::Warning, Scope::Batch));
+}
+
+#[test]
+fn a_date_of_odcs_3_0_may_be_a_timestamp_by_the_type_of_its_source() {
+    for (physical, expected) in
+        [("timestamp", "timestamp"), ("timestamptz", "timestamp with time zone"), ("time", "text"), ("date", "date")]
+    {
+        let property = format!("logicalType: date\nphysicalType: {physical}");
+        assert_eq!(contract(&odcs("v3.0.0", &property)).tables[0].fields[0].native.to_string(), expected);
+        assert_eq!(contract(&odcs("v3.2.0", "logicalType: date")).tables[0].fields[0].native.to_string(), "date");
+    }
+}
+
+#[test]
+fn what_odcs_describes_without_storing() {
+    let open = odcs("v3.1.0", "logicalType: object\nphysicalType: json\nlogicalTypeOptions: {maxProperties: 5}");
+    assert_eq!(read(&open).0.unwrap().tables[0].fields[0].native.to_string(), "text");
+    assert_eq!(
+        problems(&open),
+        ["MW0238 12:30 this clause is not evaluated: which properties an object has is not evaluated yet"]
+    );
+    let measure =
+        odcs("v3.2.0", "logicalType: string") + "      - {name: m, logicalType: number, semanticType: measure}\n";
+    assert_eq!(read(&measure).0.unwrap().tables[0].fields.len(), 1);
+    assert_eq!(problems(&measure), ["MW0239 11:9 a measure is computed by readers and is not a column of the table"]);
+}
+
+#[test]
+fn an_sla_may_name_the_column_of_the_source() {
+    let text = odcs("v3.0.2", "logicalType: date\nphysicalName: txn_dt")
+        + "slaDefaultElement: t.txn_dt\nslaProperties:\n  - {property: latency, value: 4, unit: d}\n  - {property: endOfLife, value: \"2042-05-12\"}\n";
+    let sla: Vec<_> = contract(&text).sla.into_iter().map(|sla| (sla.element, sla.value)).collect();
+    assert_eq!(sla, [(Some("a".to_owned()), 345_600.0), (None, 0.0)]);
 }
 
 #[test]

@@ -74,6 +74,11 @@ impl dialect::Dialect for Dialect {
         true
     }
 
+    /// Labels that are expressions would make the parser read every argument twice, at every level of nesting.
+    fn supports_named_fn_args_with_expr_name(&self) -> bool {
+        false
+    }
+
     fn identifier_quote_style(&self, identifier: &str) -> Option<char> {
         PostgreSqlDialect {}.identifier_quote_style(identifier)
     }
@@ -113,7 +118,6 @@ impl dialect::Dialect for Dialect {
         supports_comment_on,
         supports_load_extension,
         supports_named_fn_args_with_colon_operator,
-        supports_named_fn_args_with_expr_name,
         supports_empty_projections,
         supports_nested_comments,
         supports_string_escape_constant,

@@ -22,8 +22,9 @@ use super::relation::Dialect;
 const OPERATORS: usize = 10_000;
 const NESTING: usize = 150;
 const EXPRESSION_DEPTH: usize = 800;
-/// The planner asks each call for its type by asking its arguments, several times over: time doubles with every level.
-const CALLS: usize = 16;
+const CALLS: usize = 32;
+/// The emulation's parser reads arguments twice, so that its time doubles with every level of calls.
+const EMULATED_CALLS: usize = 8;
 const TABLES: usize = 256;
 const SET_OPERATIONS: usize = 256;
 
@@ -64,6 +65,9 @@ pub fn parse(sql: &str, max_bytes: usize) -> Result<Statement> {
     let tokens = tokens(sql)?;
     guard_shape(&tokens)?;
     let emulated = tokens.iter().any(|token| asks_about_the_catalog(&token.token));
+    if emulated && nested_calls(&tokens) > EMULATED_CALLS {
+        return Err(too_complex(&format!("function calls are nested more than {EMULATED_CALLS} deep")));
+    }
     let mut statements = if emulated {
         PostgresCompatibilityParser::new().parse(sql).map_err(syntax)?
     } else {
@@ -160,6 +164,27 @@ fn guard_shape(tokens: &[TokenWithSpan]) -> Result<()> {
         return Err(too_complex(&format!("it joins or unites {sets} times; {SET_OPERATIONS} are allowed")));
     }
     Ok(())
+}
+
+/// How deep calls stand within calls, by `name (`.
+fn nested_calls(tokens: &[TokenWithSpan]) -> usize {
+    let (mut open, mut deepest) = (Vec::new(), 0);
+    let mut after_name = false;
+    for token in tokens {
+        match &token.token {
+            Token::Whitespace(_) => continue,
+            Token::LParen => {
+                open.push(after_name);
+                deepest = deepest.max(open.iter().filter(|call| **call).count());
+            }
+            Token::RParen => {
+                open.pop();
+            }
+            _ => {}
+        }
+        after_name = matches!(&token.token, Token::Word(word) if word.keyword == Keyword::NoKeyword);
+    }
+    deepest
 }
 
 fn asks_about_the_catalog(token: &Token) -> bool {
@@ -454,6 +479,10 @@ mod tests {
         assert_eq!(code(&format!("SELECT {}1{}", "(".repeat(200), ")".repeat(200))), "MW0806");
         assert_eq!(code(&format!("SELECT 1 WHERE 1 IN ({})", vec!["1"; 20_000].join(","))), "ok");
         assert_eq!(code(&format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(1_000))), "MW0806");
+        let calls = |n: usize, of: &str| format!("SELECT {}{of}{}", "f(".repeat(n), ")".repeat(n));
+        assert_eq!(code(&calls(30, "1")), "ok");
+        assert_eq!(code(&calls(40, "1")), "MW0806");
+        assert_eq!(code(&calls(30, "pg_class")), "MW0806");
     }
 
     #[test]

@@ -7,39 +7,41 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::error::ArrowError;
+use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SQLOptions, SessionContext};
 use meshwork_control::port::data::RunLimits;
+use meshwork_core::effect::Timestamp;
 use meshwork_core::{Error, Place, Result};
 
+use crate::read::session::{self as governed, Limits, Planning};
 use crate::storage::fault::storage_error;
 
 /// Longer texts are refused before they meet the parser.
 const MAX_SQL: usize = 1 << 20;
 
-pub fn session(limits: &RunLimits, scratch: &Path, hash_joins: bool) -> Result<SessionContext> {
-    let mut config = SessionConfig::new()
-        .with_target_partitions(limits.cores.max(1))
-        .with_information_schema(false)
-        .with_create_default_catalog_and_schema(true);
-    config.options_mut().execution.time_zone = Some("UTC".to_owned());
-    config.options_mut().optimizer.prefer_hash_join = hash_joins;
-    // What the writers buffer lies outside the pool.
-    let pool = usize::try_from(limits.memory_bytes / 10 * 6).unwrap_or(usize::MAX).max(32 << 20);
-    let disk = DiskManagerBuilder::default()
-        .with_mode(DiskManagerMode::Directories(vec![scratch.to_owned()]))
-        .with_max_temp_directory_size(limits.spill_bytes);
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(pool)))
-        .with_disk_manager_builder(disk)
-        .build_arc()
-        .map_err(|error| storage_error("preparing the run's temporary folder", &error))?;
-    Ok(SessionContext::new_with_config_rt(config, runtime))
+/// The session of one output: the functions, settings and bounds of every governed session, its inputs as bare tables.
+pub fn session(limits: &RunLimits, scratch: &Path, now: Timestamp, hash_joins: bool) -> Result<SessionContext> {
+    let failed = |error: DataFusionError| storage_error("preparing the run's temporary folder", &error);
+    let limits = Limits {
+        // What the writers buffer lies outside the pool.
+        memory_bytes: (limits.memory_bytes / 10 * 6).max(32 << 20),
+        spill_bytes: limits.spill_bytes,
+        spill_dir: scratch.to_owned(),
+        cores: limits.cores,
+    };
+    let planning = Planning { prefer_hash_join: hash_joins, ..Planning::default() };
+    let context = governed::context(&limits, None, Some(now), &planning, None).map_err(failed)?;
+    let catalog = governed::catalog(&context).map_err(failed)?;
+    catalog.register_schema("public", Arc::new(MemorySchemaProvider::new())).map_err(failed)?;
+    Ok(context)
+}
+
+/// A planned query, ready to run at the session's own moment.
+pub fn frame(context: &SessionContext, plan: LogicalPlan) -> DataFrame {
+    DataFrame::new(governed::state(context), plan)
 }
 
 /// Where a statement comes from, for its errors.
@@ -57,7 +59,8 @@ pub async fn plan(context: &SessionContext, sql: &str, origin: Origin<'_>) -> Re
         return Err(Error::limit("MW0601", format!("the SQL of {} is longer than 1 MiB", origin.what))
             .hint("split it over several outputs, or keep long lists in a table"));
     }
-    let plan = context.state().create_logical_plan(sql).await.map_err(|error| planning_error(&error, origin))?;
+    let plan =
+        governed::state(context).create_logical_plan(sql).await.map_err(|error| planning_error(&error, origin))?;
     let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let query = !matches!(
         plan,

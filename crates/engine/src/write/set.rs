@@ -80,7 +80,7 @@ pub async fn answers(
 }
 
 async fn context(config: &WriterConfig, spec: &RunSpec, batch: &Batch, hash_joins: bool) -> Result<SessionContext> {
-    let context = session::session(&spec.limits, &config.scratch, hash_joins)?;
+    let context = session::session(&spec.limits, &config.scratch, spec.now, hash_joins)?;
     register(&context, TABLE, table_of(batch)?)?;
     Ok(context)
 }
@@ -222,7 +222,7 @@ impl Check<'_> {
         columns: &[String],
         keys: &str,
     ) -> Option<Samples> {
-        let frame = context.execute_logical_plan(plan.clone()).await.ok()?;
+        let frame = session::frame(context, plan.clone());
         if !origin::is_carried(frame.schema().as_arrow()) {
             return None;
         }
@@ -348,8 +348,7 @@ impl Check<'_> {
     async fn collect(&self, context: &SessionContext, sql: &str, what: &str) -> Result<Vec<RecordBatch>> {
         let plan = session::plan(context, sql, Origin { what, path: "" }).await?;
         let failed = |error| session::execution_error(&error, what);
-        let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
-        frame.collect().await.map_err(failed)
+        session::frame(context, plan).collect().await.map_err(failed)
     }
 
     /// A query of one number.
@@ -390,8 +389,7 @@ impl Check<'_> {
         let plan = session::plan(context, sql, Origin { what: &what, path: "" }).await?;
         let names = self.plain_columns(&plan);
         let failed = |error| session::execution_error(&error, &what);
-        let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
-        let mut stream = frame.execute_stream().await.map_err(failed)?;
+        let mut stream = session::frame(context, plan).execute_stream().await.map_err(failed)?;
         let (mut count, mut first) = (0u64, Vec::new());
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(failed)?;

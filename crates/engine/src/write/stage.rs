@@ -164,7 +164,7 @@ impl Run {
 
     async fn build(&self, at: usize, reading: &Reading, hash_joins: bool) -> Result<Built> {
         let output = &self.spec.outputs[at];
-        let context = session::session(&self.spec.limits, &self.config.scratch, hash_joins)?;
+        let context = session::session(&self.spec.limits, &self.config.scratch, self.spec.now, hash_joins)?;
         let inputs = self.register_inputs(&context, output, reading).await?;
         let what = format!("output `{}`", output.name);
         let sql = Origin { what: &what, path: &output.sql_path };
@@ -297,8 +297,7 @@ impl Run {
     ) -> Result<Vec<Add>> {
         let what = format!("output `{}`", output.name);
         let failed = |error| session::execution_error(&error, &what);
-        let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
-        let mut batches = frame.execute_stream().await.map_err(failed)?;
+        let mut batches = session::frame(context, plan).execute_stream().await.map_err(failed)?;
         let mut writer = DeltaWriter::new(log.table_store(), self.writer_config(&output.table)?);
         let mut shown = self.config.clock.now();
         let written: Result<()> = async {
@@ -423,7 +422,7 @@ struct Inputs {
 
 /// The tables that a text names; `None` when it does not parse, which planning will say.
 fn referred_tables(context: &SessionContext, sql: &str) -> Option<BTreeSet<String>> {
-    let state = context.state();
+    let state = crate::read::session::state(context);
     let dialect = state.config().options().sql_parser.dialect;
     let statement = state.sql_to_statement(sql, &dialect).ok()?;
     let tables = state.resolve_table_references(&statement).ok()?;

@@ -5,9 +5,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use deltalake_core::DeltaTableBuilder;
-use meshwork_control::port::data::{InputSpec, OutputSpec, RunEvent, RunLimits, SourceSpec};
+use meshwork_control::port::data::{
+    ColumnMask, GovernedColumn, GovernedTable, InputSpec, OutputSpec, RunEvent, RunLimits, SourceSpec,
+};
 use meshwork_core::contract::{Field, Table};
-use meshwork_core::id::OutputId;
+use meshwork_core::filter::{Comparison, Predicate, RowFilter};
+use meshwork_core::id::{ColumnId, OutputId};
+use meshwork_core::lineage::Inherited;
+use meshwork_core::mask::Mask;
 use meshwork_core::product::{CsvOptions, Mode, OnViolation};
 use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, Rule, Scope, Threshold, Unit, gate};
 use meshwork_core::types::{ColumnType, Literal, LogicalType};
@@ -391,7 +396,7 @@ async fn sql_faults_are_clear() {
         ("SELECT *, 1 AS extra FROM raw", "MW0603", "extra"),
         ("SELECT lead_id, source, true AS score FROM raw", "MW0605", "score"),
         ("CREATE TABLE x AS SELECT 1", "MW0606", "not a query"),
-        ("COPY raw TO '/tmp/x.csv'", "MW0606", "not a query"),
+        ("COPY raw TO '/tmp/x.csv'", "MW0601", "does not plan"),
         ("EXPLAIN SELECT 1", "MW0606", "not a query"),
         ("SELECT lead_id, source, 1 / (score - score) AS score FROM raw", "MW0610", "division by zero"),
         ("SELECT lead_id, source, CAST(source AS INT) AS score FROM raw", "MW0610", "converted"),
@@ -665,4 +670,90 @@ async fn outputs_refer_to_themselves_and_to_each_other() {
     assert!(matches!(&answers[2].outcome, Outcome::Error { because } if because.contains("no publication")));
     assert_eq!(mesh.data_files(), 0, "the other output passed, but they are published together or not at all");
     assert!(report.outputs.iter().all(|o| o.staged.is_none()));
+}
+
+/// The table that `run-1` has published, as another product may read it.
+fn granted(mesh: &Mesh, columns: Vec<GovernedColumn>) -> GovernedTable {
+    GovernedTable {
+        domain: name("marketing"),
+        output: name("leads"),
+        output_id: OutputId::new(OUTPUT),
+        major: 1,
+        location: mesh.location(),
+        delta_version: 0,
+        columns,
+        withheld: Vec::new(),
+        rows: RowFilter::default(),
+        decision_digest: "decision".into(),
+        valid_until: None,
+    }
+}
+
+fn column(called: &str, native: ColumnType, mask: Option<Mask>) -> GovernedColumn {
+    let bears = mask.map(|mask| Inherited { classification: name("pii"), masked_by: Some(mask) });
+    GovernedColumn {
+        id: ColumnId::new(called),
+        name: called.into(),
+        native,
+        nullable: true,
+        mask: mask.map(|mask| ColumnMask { mask, key: b"key".to_vec() }),
+        bears: bears.into_iter().collect(),
+    }
+}
+
+#[tokio::test]
+async fn another_product_is_read_with_its_masks_and_filters() {
+    let mesh = Mesh::new();
+    mesh.file("a.csv", GOOD);
+    let first = mesh.stage(&mesh.spec("run-1", None, leads(), ALL)).await.expect("stages");
+    mesh.writer().commit(&RunId::new("run-1"), &first.outputs).await.expect("commits");
+    let mut input = granted(
+        &mesh,
+        vec![
+            column("lead_id", ColumnType::Text, Some(Mask::ReplaceWithNull)),
+            column("source", ColumnType::Text, None),
+            column("score", ColumnType::Int64, None),
+        ],
+    );
+    let organic =
+        Predicate { column: "source".into(), op: Comparison::Eq, values: vec![Literal::Text("organic".into())] };
+    input.rows = RowFilter(vec![organic]);
+
+    let fields = vec![field("lead_id"), typed("score", ColumnType::Int32)];
+    let mut spec = mesh.spec("run-2", None, table(fields, vec![]), "SELECT lead_id, score FROM leads");
+    spec.product = "sales.scores".into();
+    spec.inputs = BTreeMap::from([("leads".to_owned(), InputSpec::Governed(input))]);
+    spec.outputs[0].location.path = "scores/v1".into();
+    spec.outputs[0].name = name("scores");
+    let report = mesh.stage(&spec).await.expect("stages");
+    let output = &report.outputs[0];
+    assert!(gate(&output.clauses), "{:#?}", output.clauses);
+    assert_eq!((output.rows, output.profile[0].nulls), (2, 2));
+    let inherited = Inherited { classification: name("pii"), masked_by: Some(Mask::ReplaceWithNull) };
+    assert_eq!((&output.lineage[0].inherited, &output.lineage[1].inherited), (&vec![inherited], &vec![]));
+
+    // References are checked against what may be read, and a masked column cannot be checked against.
+    let to = || Rule::References {
+        columns: vec!["lead_id".into()],
+        to: "marketing.leads".into(),
+        to_columns: vec!["lead_id".into()],
+    };
+    mesh.file("a.csv", "lead_id,score\nL1,1\nL7,2\n,3\n");
+    for (mask, expected) in [
+        (None, "1 of 3 rows refer to rows that marketing.leads does not have"),
+        (
+            Some(Mask::HmacSha256),
+            "could not be checked: column `lead_id` of `marketing.leads` is masked for this product",
+        ),
+    ] {
+        let mut spec = mesh.spec("run-3", None, table(vec![field("lead_id")], vec![to()]), "SELECT lead_id FROM raw");
+        spec.product = "sales.scores".into();
+        spec.outputs[0].location.path = "scores/v1".into();
+        spec.outputs[0].references = BTreeMap::from([(
+            "marketing.leads".to_owned(),
+            granted(&mesh, vec![column("lead_id", ColumnType::Text, mask)]),
+        )]);
+        let report = mesh.stage(&spec).await.expect("stages");
+        assert_eq!(report.outputs[0].clauses[1].message, expected);
+    }
 }

@@ -5,7 +5,7 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use meshwork_core::Error;
-use meshwork_core::contract::{Contract, Dialect};
+use meshwork_core::contract::{self, Contract, Dialect};
 use meshwork_core::permission::{ApiAction, Resource};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -108,13 +108,14 @@ async fn list(
 }
 
 /// One contract. `application/yaml` gives the file as it was written, comments included: ODCS, or the short form.
+/// `application/odcs+yaml` gives the standard in either case.
 #[utoipa::path(get, path = "/contracts/{domain}/{output}/{major}", tag = "catalog",
     params(
         ("domain" = String, Path, description = "The domain's name", example = "marketing"),
         ("output" = String, Path, description = "The output's name", example = "leads"),
         ("major" = u32, Path, description = "The contract's major version", example = 2)
     ),
-    responses((status = 200, content((ContractInfo = "application/json"), (String = "application/yaml")))))]
+    responses((status = 200, content((ContractInfo = "application/json"), (String = "application/yaml"), (String = "application/odcs+yaml")))))]
 async fn read(
     State(app): State<AppState>,
     caller: Caller,
@@ -140,6 +141,7 @@ async fn read(
             sunset: version.sunset.map(|day| day.to_string()),
         })
         .into_response(),
+        Some(2) => ([(header::CONTENT_TYPE, OFFERS[2])], contract::export(contract)).into_response(),
         Some(_) => ([(header::CONTENT_TYPE, "application/yaml")], contract.text.clone()).into_response(),
         None => {
             let error = Error::usage("MW0932", "none of the media types in `accept` can be made here")
@@ -151,7 +153,7 @@ async fn read(
     Ok(response)
 }
 
-const OFFERS: [&str; 4] = ["application/json", "application/yaml", "text/yaml", "text/plain"];
+const OFFERS: [&str; 5] = ["application/json", "application/yaml", "application/odcs+yaml", "text/yaml", "text/plain"];
 
 /// As JSON, without the places in files that `check` needs.
 fn shown(value: &impl Serialize) -> serde_json::Value {

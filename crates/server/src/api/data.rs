@@ -108,7 +108,7 @@ async fn read(
     }
     caller.may(Resource::Mesh)?;
     let (sql, values) = selection.to_sql(&domain, &output);
-    let prepared = counted(&app, app.query.prepare(&session, &sql).await)?;
+    let prepared = counted(&app, app.query.prepare(&session, &sql).await).map_err(unplaced)?;
     let values = bind_text(&prepared.parameters(), &values)?;
     let table = prepared.tables().first().cloned();
     let served = match &table {
@@ -147,6 +147,12 @@ async fn read(
         }
     }
     Ok(response)
+}
+
+/// A place in the statement that we have made says nothing to whoever has not seen it.
+fn unplaced(mut error: Error) -> Error {
+    error.place = None;
+    error
 }
 
 fn selection(asked: &DataParams) -> Result<Selection> {

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use meshwork_control::run::{RunRequest, RunUpdate};
 use meshwork_core::id::RunId;
 use meshwork_core::permission::{ApiAction, Resource};
+use meshwork_core::publication::TableLocation;
 use meshwork_core::run::{Run, RunReport};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -180,11 +181,17 @@ async fn quality(State(app): State<AppState>, caller: Caller, Path(id): Path<Str
     let visible = Visible::to(&caller, &app).await?;
     let called = called(&id);
     let (run, report) = app.ledger.run(&RunId::new(id)).await?.ok_or_else(|| unknown(&called))?;
-    visible.product_of(&run.product, &called)?;
-    let report = match report {
+    let (domain, _) = visible.product_of(&run.product, &called)?;
+    let mut report = match report {
         Some(report) => Some(app.query.shown_report(caller.subject(), &run, report).await?),
         None => None,
     };
+    if !visible.owns(domain) {
+        // Where the files lie is the owners' to know.
+        for output in report.iter_mut().flat_map(|report| &mut report.outputs) {
+            output.location = TableLocation { root: String::new(), path: String::new() };
+        }
+    }
     Ok(Json(QualityInfo { run: run.id.to_string(), product: run.name.clone(), state: word(&run.state), report }))
 }
 

@@ -302,6 +302,9 @@ async fn others_see_neither_members_nor_logs_nor_samples() {
     assert_eq!(log[0]["line"], "a line that may quote data");
     let quality = world.get("olga", "/api/v1/runs/run-10/quality").await.json();
     assert!(quality["report"]["outputs"][0].get("staged").is_none(), "staged commits are nobody's to see");
+    assert_eq!(quality["report"]["outputs"][0]["location"]["root"], "file:///storage/");
+    let quality = world.get("ana", "/api/v1/runs/run-10/quality").await.text();
+    assert!(!quality.contains("file://"), "{quality}");
 }
 
 #[tokio::test]
@@ -604,6 +607,8 @@ async fn contracts_come_as_they_were_written() {
         (reply.text().as_str(), reply.header("content-type")),
         ("# by hand\nschema: orders\n", "application/yaml")
     );
+    let standard = world.get_as("ana", path, ("accept", "application/odcs+yaml")).await.text();
+    assert!(standard.contains("kind: DataContract"), "{standard}");
     let contract = world.get("ana", path).await.json();
     assert_eq!(contract["version"], "1.2.0");
     assert_eq!(contract["tables"][0]["fields"][0]["name"], "id");

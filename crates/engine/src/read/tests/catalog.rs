@@ -36,6 +36,7 @@ use meshwork_core::publication::TableLocation;
 use meshwork_core::types::{ColumnType, Literal};
 use sha2::{Digest, Sha256};
 
+use crate::read::barrier::{BarrierExec, Disclosure};
 use crate::read::error::{self, Scope};
 use crate::read::filter;
 use crate::read::output::{plain_batch, plain_schema};
@@ -345,13 +346,18 @@ impl TableProvider for Pushing {
             let schema = DFSchema::try_from(plan.schema().as_ref().clone())?;
             plan = Arc::new(FilterExec::try_new(session.create_physical_expr(predicate, &schema)?, plan)?);
         }
-        let Some(projection) = projection else { return Ok(plan) };
         let schema = plan.schema();
+        let all: Vec<usize> = (0..schema.fields().len()).collect();
+        let projection = projection.unwrap_or(&all);
         let columns = projection.iter().map(|at| {
             let name = schema.field(*at).name();
             (Arc::new(Column::new(name, *at)) as Arc<dyn PhysicalExpr>, name.clone())
         });
-        Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), plan)?))
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), plan)?);
+        // Or the optimizer would move the rest of the predicate down again.
+        let disclosure = Disclosure { statistics: false, masked: vec![false; projection.len()] };
+        let schema = plan.schema();
+        Ok(Arc::new(BarrierExec::new("oracle".into(), "oracle".into(), disclosure, schema, plan)))
     }
 }
 

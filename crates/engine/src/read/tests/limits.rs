@@ -41,7 +41,7 @@ async fn the_deepest_allowed_statements_run() {
     for sql in [
         format!("SELECT {} FROM crm.c WHERE id = 1", chain(700, "+")),
         format!("SELECT count(*) FROM crm.c WHERE {}", vec!["id = 1"; 700].join(" OR ")),
-        format!("SELECT {}id{} FROM crm.c", "abs(".repeat(16), ")".repeat(16)),
+        format!("SELECT {}id{} FROM crm.c", "abs(".repeat(30), ")".repeat(30)),
         format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(200)),
     ] {
         let started = std::time::Instant::now();

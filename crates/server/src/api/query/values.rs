@@ -49,7 +49,10 @@ fn text(at: usize, ty: Option<&DataType>, value: &str) -> Result<ArrayRef> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     let fails = |_| {
         let name = crate::http::format::type_name(ty);
-        Error::usage("MW0936", format!("`{}`, the value of ${}, is not a {name}", value.escape_debug(), at + 1))
+        Error::usage(
+            "MW0936",
+            format!("`{}`, the value of ${}, cannot be read as {name}", value.escape_debug(), at + 1),
+        )
     };
     match ty {
         // A zone by name needs a zone database; UTC is the only one there is, and its offset is none.
@@ -94,7 +97,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let error = bind_json(&[Some(DataType::Int64)], &[json!("abc")]).unwrap_err();
-        assert_eq!(error.message, "`abc`, the value of $1, is not a int64");
+        assert_eq!(error.message, "`abc`, the value of $1, cannot be read as int64");
         assert!(bind_json(&[Some(DataType::Int64)], &[]).is_err());
         assert!(bind_json(&[None], &[json!([1])]).is_err());
         assert!(bind_text(&[Some(DataType::Date32)], &["tomorrow".to_owned()]).is_err());

@@ -1,0 +1,191 @@
+//! Users and their tokens, as administrators keep them, and the first administrator.
+
+use std::sync::PoisonError;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use meshwork_core::audit::{Entry, Event};
+use meshwork_core::effect::Timestamp;
+use meshwork_core::error::{Error, Result};
+use meshwork_core::id::{TokenId, UserId};
+use meshwork_core::name::Name;
+use meshwork_core::principal::{FOLDER_OWNER, Principal, Subject};
+use serde::{Deserialize, Serialize};
+
+use super::{CredentialService, NOBODY, token_hash};
+use crate::port::state::{Token, User};
+
+/// A user as an administrator describes it. Without `password` an existing one is kept.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    pub name: String,
+    #[serde(default)]
+    pub teams: Vec<Name>,
+    #[serde(default)]
+    pub admin: bool,
+    #[serde(default)]
+    pub password: Option<String>,
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+impl std::fmt::Debug for NewUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewUser({})", self.name)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    pub user: String,
+    pub label: String,
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+    /// Every session with this token has this purpose (D16).
+    #[serde(default)]
+    pub purpose: Option<String>,
+}
+
+/// How long the first administrator may wait before signing in.
+const FIRST_TOKEN_DAYS: i64 = 7;
+const FIRST_ADMIN: &str = "admin";
+const TOKEN_PREFIX: &str = "mw_";
+impl CredentialService {
+    /// Where nobody can sign in as an administrator: makes the user `admin` and a token for it that lasts seven days,
+    /// handed to `deliver` (which writes it to a 0600 file) before it counts. Returns whether it did.
+    pub async fn first_start(&self, deliver: impl FnOnce(&str) -> Result<()> + Send) -> Result<bool> {
+        let now = self.clock.now();
+        for user in self.state.users().await?.into_iter().filter(|user| user.admin && !user.disabled) {
+            let live = |token: &Token| token.expires_at.is_none_or(|at| now < at);
+            if user.password_hash.is_some() || self.state.tokens(Some(&user.name)).await?.iter().any(live) {
+                return Ok(false);
+            }
+        }
+        let known = self.state.user(FIRST_ADMIN).await?;
+        let admin = User { admin: true, disabled: false, ..known.unwrap_or_else(|| self.new_user(FIRST_ADMIN)) };
+        let expires_at = Some(now + chrono::Duration::days(FIRST_TOKEN_DAYS));
+        let label = "first start".to_owned();
+        let (token, secret) = self.new_token(NewToken { user: admin.name.clone(), label, expires_at, purpose: None });
+        // Delivered first: a token that counts but was never delivered would lock everyone out for a week.
+        deliver(&secret)?;
+        self.change(&Principal::User(FOLDER_OWNER.to_owned()), "token.create", token.id.as_str()).await?;
+        self.state.put_user(&admin).await?;
+        self.state.put_token(&token).await?;
+        Ok(true)
+    }
+
+    /// A token for whoever can read the server's `server.json`: the folder owner's root, as long as this process lives.
+    /// A second call replaces the first.
+    pub fn owner_token(&self) -> String {
+        let secret = self.new_secret();
+        *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(token_hash(&secret));
+        secret
+    }
+
+    /// By name; hashes are not blanked: never show them.
+    pub async fn users(&self) -> Result<Vec<User>> {
+        self.state.users().await
+    }
+
+    /// Creates or changes a user.
+    pub async fn put_user(&self, actor: &Subject, new: NewUser) -> Result<User> {
+        check_name(&new.name)?;
+        let known = self.state.user(&new.name).await?;
+        let mut user = known.unwrap_or_else(|| self.new_user(&new.name));
+        user.teams = new.teams;
+        user.admin = new.admin;
+        user.disabled = new.disabled;
+        if let Some(password) = new.password {
+            user.password_hash = Some(self.passwords.hash(password, &*self.entropy).await?);
+        }
+        user.credential_version += 1;
+        self.change(&actor.principal, "user.put", user.id.as_str()).await?;
+        self.state.put_user(&user).await?;
+        Ok(user)
+    }
+
+    pub async fn remove_user(&self, actor: &Subject, name: &str) -> Result<()> {
+        let user = self.state.user(name).await?.ok_or_else(|| unknown_user(name))?;
+        self.change(&actor.principal, "user.remove", user.id.as_str()).await?;
+        self.state.remove_user(name).await
+    }
+
+    /// Newest first; hashes are not blanked: never show them.
+    pub async fn tokens(&self, user: Option<&str>) -> Result<Vec<Token>> {
+        self.state.tokens(user).await
+    }
+
+    /// The token and its secret, which is told once and not kept.
+    pub async fn create_token(&self, actor: &Subject, new: NewToken) -> Result<(Token, String)> {
+        if new.expires_at.is_some_and(|at| at <= self.clock.now()) {
+            return Err(Error::usage("MW0908", "the token would expire in the past").hint("give a later time"));
+        }
+        self.state.user(&new.user).await?.ok_or_else(|| unknown_user(&new.user))?;
+        let (token, secret) = self.new_token(new);
+        self.change(&actor.principal, "token.create", token.id.as_str()).await?;
+        self.state.put_token(&token).await?;
+        Ok((token, secret))
+    }
+
+    pub async fn remove_token(&self, actor: &Subject, id: &TokenId) -> Result<()> {
+        self.change(&actor.principal, "token.remove", id.as_str()).await?;
+        self.state.remove_token(id).await
+    }
+
+    /// Recorded before it happens, like everything.
+    async fn change(&self, actor: &Principal, action: &str, object: &str) -> Result<()> {
+        let event = Event::Access { action: action.to_owned(), object: object.to_owned(), table: None, purpose: None };
+        self.audit.record(Entry::new(self.clock.now(), actor.clone(), event)).await
+    }
+
+    fn new_user(&self, name: &str) -> User {
+        User {
+            id: UserId::generate(self.ids()),
+            name: name.to_owned(),
+            teams: Vec::new(),
+            admin: false,
+            password_hash: None,
+            credential_version: 0,
+            disabled: false,
+        }
+    }
+
+    fn new_token(&self, new: NewToken) -> (Token, String) {
+        let secret = self.new_secret();
+        let token = Token {
+            id: TokenId::generate(self.ids()),
+            user: new.user,
+            label: new.label,
+            hash: token_hash(&secret),
+            created_at: self.clock.now(),
+            expires_at: new.expires_at,
+            purpose: new.purpose,
+        };
+        (token, secret)
+    }
+
+    fn new_secret(&self) -> String {
+        let mut bytes = [0; 32];
+        self.entropy.fill(&mut bytes);
+        format!("{TOKEN_PREFIX}{}", BASE64.encode(bytes))
+    }
+}
+
+/// Names go into headers, logs and policies: short, visible, ASCII.
+fn check_name(name: &str) -> Result<()> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '+');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+        return Err(Error::usage("MW0907", format!("`{}` is not a user name", name.escape_debug()))
+            .hint("use 1 to 64 of the characters a to z, A to Z, 0 to 9, `.`, `_`, `-`, `@`, `+`"));
+    }
+    if [FOLDER_OWNER, NOBODY].contains(&name) {
+        return Err(Error::usage("MW0907", format!("the user name `{name}` is reserved")).hint("choose another"));
+    }
+    Ok(())
+}
+
+fn unknown_user(name: &str) -> Error {
+    Error::not_found("MW0416", format!("there is no user `{}`", name.escape_debug()))
+}
