@@ -96,6 +96,12 @@ pub const CODES: &[CodeInfo] = &[
                the server's log, and check that the disk is not full.",
     },
     CodeInfo {
+        code: "MW0715",
+        title: "This column is not granted",
+        help: "Your agreement lists the columns that you may read, and this is not one of them. `SELECT *` leaves such \
+               columns out; naming one is refused. The owner can grant again with `--columns` (or without, for all).",
+    },
+    CodeInfo {
         code: "MW0720",
         title: "Grant: there is no such table, column or classification",
         help: "An agreement is checked when it is granted: its table is a `domain.output` that you own, its columns and \

@@ -86,8 +86,8 @@ fn column(error: &SchemaError, scope: &Scope<'_>) -> Error {
             let name = field.name.as_str();
             let withheld = scope.withheld.iter().find(|(_, columns)| columns.iter().any(|column| column == name));
             if let Some((table, _)) = withheld {
-                return Error::forbidden("MW0701", format!("column `{name}` of `{table}` is not granted to you"))
-                    .hint(format!("ask for it: meshwork access request {table} --columns {name}"));
+                return Error::forbidden("MW0715", format!("column `{name}` of `{table}` is not granted to you"))
+                    .hint(format!("ask the owner of `{table}` for an agreement whose columns include `{name}`"));
             }
             let written = field.flat_name();
             let error = Error::usage("MW0803", format!("column `{written}` does not exist"));

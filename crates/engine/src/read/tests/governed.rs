@@ -91,7 +91,7 @@ async fn a_withheld_column_is_absent_and_naming_it_is_forbidden() {
     assert_eq!(rows[0].split('|').count(), 5);
     for sql in ["SELECT ssn FROM crm.c", "SELECT id FROM crm.c WHERE ssn = 'x'", "SELECT x.ssn FROM crm.c x"] {
         let error = narrow.query(sql).await.unwrap_err();
-        assert_eq!((error.code.as_str(), error.kind), ("MW0701", Kind::Forbidden), "{sql}");
+        assert_eq!((error.code.as_str(), error.kind), ("MW0715", Kind::Forbidden), "{sql}");
     }
     assert_eq!(narrow.query("SELECT snn FROM crm.c").await.unwrap_err().code, "MW0803");
 }
