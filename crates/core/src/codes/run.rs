@@ -61,6 +61,12 @@ pub const CODES: &[CodeInfo] = &[
         help: "A bug: building the product panicked. Nothing was published. Please report it with the run's log.",
     },
     CodeInfo {
+        code: "MW0614",
+        title: "a query without a valid plan",
+        help: "The query engine found no valid plan for correct SQL, neither in the fast way nor in the careful one. Write \
+               the query in steps, each a CTE, or move a part of it into an output of its own. Please report the SQL.",
+    },
+    CodeInfo {
         code: "MW0620",
         title: "a storage that is not available",
         help: "The storage root has a scheme that this version cannot write to. Local folders work.",

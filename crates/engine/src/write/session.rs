@@ -22,8 +22,17 @@ use crate::storage::fault::storage_error;
 /// Longer texts are refused before they meet the parser.
 const MAX_SQL: usize = 1 << 20;
 
+/// How to plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Fast,
+    /// One partition and joins that spill, which hash joins do not: less memory, and fewer optimizer rules that could
+    /// leave an invalid plan.
+    Careful,
+}
+
 /// The session of one output: the functions, settings and bounds of every governed session, its inputs as bare tables.
-pub fn session(limits: &RunLimits, scratch: &Path, now: Timestamp, hash_joins: bool) -> Result<SessionContext> {
+pub fn session(limits: &RunLimits, scratch: &Path, now: Timestamp, way: Way) -> Result<SessionContext> {
     let failed = |error: DataFusionError| storage_error("preparing the run's temporary folder", &error);
     let limits = Limits {
         // What the writers buffer lies outside the pool.
@@ -32,7 +41,10 @@ pub fn session(limits: &RunLimits, scratch: &Path, now: Timestamp, hash_joins: b
         spill_dir: scratch.to_owned(),
         cores: limits.cores,
     };
-    let planning = Planning { prefer_hash_join: hash_joins, ..Planning::default() };
+    let planning = match way {
+        Way::Fast => Planning::default(),
+        Way::Careful => Planning { prefer_hash_join: false, single_partition: true, ..Planning::default() },
+    };
     let context = governed::context(&limits, None, Some(now), &planning, None).map_err(failed)?;
     let catalog = governed::catalog(&context).map_err(failed)?;
     catalog.register_schema("public", Arc::new(MemorySchemaProvider::new())).map_err(failed)?;
@@ -158,6 +170,11 @@ pub fn execution_error(error: &DataFusionError, what: &str) -> Error {
             failed("a value could not be converted")
                 .hint("use `try_cast`, which yields null, and let the contract's clauses judge it")
         }
+        DataFusionError::Internal(_) | DataFusionError::Plan(_) => {
+            Error::internal("MW0614", format!("no valid plan was found for {what}")).hint(
+                "this is a limit of the query engine: write the SQL another way, for example with a CTE for each step",
+            )
+        }
         DataFusionError::NotImplemented(_) => failed("it uses something that the engine does not have"),
         DataFusionError::ExecutionJoin(_) => Error::internal("MW0613", format!("building {what} stopped unexpectedly"))
             .hint("this is a bug: please report it with the SQL"),
@@ -165,7 +182,7 @@ pub fn execution_error(error: &DataFusionError, what: &str) -> Error {
     }
 }
 
-/// Whether trying again with joins that spill may help.
-pub fn is_out_of_memory(error: &Error) -> bool {
-    error.code == "MW0611"
+/// Whether the careful way may succeed where the fast one failed.
+pub fn deserves_care(error: &Error) -> bool {
+    matches!(error.code.as_str(), "MW0611" | "MW0614")
 }

@@ -25,7 +25,7 @@ use meshwork_core::{Error, Result};
 
 use super::check::{Pass, counted, describe_metric, error, measure, result, threshold};
 use super::convert::texts;
-use super::session::{self, Origin};
+use super::session::{self, Origin, Way};
 use super::{WriterConfig, origin};
 use crate::source::{ORIGIN, ROW, Reading, Samples};
 
@@ -59,14 +59,14 @@ pub async fn answers(
     // Before any second look at the sources: that meets the same faults again.
     let implied = pass.implied();
     let mut answers = Vec::with_capacity(output.table.clauses.len());
-    let context = context(config, spec, batch, true).await?;
+    let context = context(config, spec, batch, Way::Fast).await?;
     let check = Check { config, spec, output, batch, siblings, reading };
     for (at, clause) in output.table.clauses.iter().enumerate() {
         let answer = match known.remove(&at) {
             Some(answer) => answer,
             None => match check.clause(&context, clause).await {
-                Err(error) if session::is_out_of_memory(&error) => {
-                    let spilling = self::context(config, spec, batch, false).await?;
+                Err(error) if session::deserves_care(&error) => {
+                    let spilling = self::context(config, spec, batch, Way::Careful).await?;
                     check.clause(&spilling, clause).await
                 }
                 done => done,
@@ -79,8 +79,8 @@ pub async fn answers(
     Ok(answers)
 }
 
-async fn context(config: &WriterConfig, spec: &RunSpec, batch: &Batch, hash_joins: bool) -> Result<SessionContext> {
-    let context = session::session(&spec.limits, &config.scratch, spec.now, hash_joins)?;
+async fn context(config: &WriterConfig, spec: &RunSpec, batch: &Batch, way: Way) -> Result<SessionContext> {
+    let context = session::session(&spec.limits, &config.scratch, spec.now, way)?;
     register(&context, TABLE, table_of(batch)?)?;
     Ok(context)
 }

@@ -29,7 +29,7 @@ use super::actions::{Author, Staged, replace, table_id};
 use super::check::Pass;
 use super::commit::foreign_error;
 use super::convert::convertible;
-use super::session::{self, Origin};
+use super::session::{self, Origin, Way};
 use super::{WriterConfig, origin, set};
 use crate::failpoint;
 use crate::native::arrow_field;
@@ -130,12 +130,11 @@ impl Run {
         for (at, output) in self.spec.outputs.iter().enumerate() {
             let before = self.config.clock.now();
             let reading = Reading::default();
-            let done = match self.build(at, &reading, true).await {
-                // Hash joins do not spill; sort-merge joins do.
-                Err(error) if session::is_out_of_memory(&error) => {
-                    self.log("warn", format!("{}; trying again with joins that spill", error.message));
+            let done = match self.build(at, &reading, Way::Fast).await {
+                Err(error) if session::deserves_care(&error) => {
+                    self.log("warn", format!("{}; trying again with a plan that spills", error.message));
                     let again = Reading { meter: Arc::clone(&reading.meter), ..Reading::default() };
-                    self.build(at, &again, false).await?
+                    self.build(at, &again, Way::Careful).await?
                 }
                 done => done?,
             };
@@ -162,9 +161,9 @@ impl Run {
         self.observer.event(RunEvent::Log { level: level.to_owned(), line });
     }
 
-    async fn build(&self, at: usize, reading: &Reading, hash_joins: bool) -> Result<Built> {
+    async fn build(&self, at: usize, reading: &Reading, way: Way) -> Result<Built> {
         let output = &self.spec.outputs[at];
-        let context = session::session(&self.spec.limits, &self.config.scratch, self.spec.now, hash_joins)?;
+        let context = session::session(&self.spec.limits, &self.config.scratch, self.spec.now, way)?;
         let inputs = self.register_inputs(&context, output, reading).await?;
         let what = format!("output `{}`", output.name);
         let sql = Origin { what: &what, path: &output.sql_path };

@@ -757,3 +757,17 @@ async fn another_product_is_read_with_its_masks_and_filters() {
         assert_eq!(report.outputs[0].clauses[1].message, expected);
     }
 }
+
+#[tokio::test]
+async fn a_minor_version_may_add_a_column() {
+    let mesh = Mesh::new();
+    mesh.file("a.csv", GOOD);
+    let first = mesh.stage(&mesh.spec("run-1", None, leads(), ALL)).await.expect("stages");
+    mesh.writer().commit(&RunId::new("run-1"), &first.outputs).await.expect("commits");
+    let mut more = leads();
+    more.fields.push(Field { native: ColumnType::LocalTimestamp, ..field("seen") });
+    let sql = "SELECT *, TIMESTAMP '2024-01-01 00:00:00' AS seen FROM raw";
+    let second = mesh.stage(&mesh.spec("run-2", Some(0), more, sql)).await.expect("stages");
+    assert_eq!(mesh.writer().commit(&RunId::new("run-2"), &second.outputs).await, Ok(vec![1]));
+    assert_eq!(mesh.read("seen").await, ["2024-01-01T00:00:00"; 3]);
+}
