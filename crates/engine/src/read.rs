@@ -12,6 +12,7 @@
 
 pub mod attest;
 pub mod barrier;
+pub mod bounded;
 pub mod check;
 pub mod engine;
 pub mod error;

@@ -69,3 +69,54 @@ fn source_allowed(source: &DataSourceExec, allowed: &Allowed) -> bool {
         allowed.open.iter().any(|folder| location.prefix_matches(folder))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::datatypes::Schema;
+    use datafusion::datasource::listing::PartitionedFile;
+    use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
+    use datafusion::execution::object_store::ObjectStoreUrl;
+    use datafusion::physical_plan::limit::GlobalLimitExec;
+
+    use super::super::barrier::Disclosure;
+    use super::*;
+
+    fn scan(file: &str) -> Arc<dyn ExecutionPlan> {
+        let source = ParquetSource::new(Arc::new(Schema::empty()));
+        let mut partitioned = PartitionedFile::new(String::new(), 1);
+        partitioned.object_meta.location = Path::parse(file).unwrap();
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_file(partitioned)
+            .build();
+        DataSourceExec::from_data_source(config)
+    }
+
+    fn behind(digest: &str, child: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        let disclosure = Disclosure { statistics: false, masked: Vec::new() };
+        let schema = child.schema();
+        Arc::new(BarrierExec::new("a.b".into(), digest.into(), disclosure, schema, child))
+    }
+
+    fn passes(plan: Arc<dyn ExecutionPlan>) -> bool {
+        let allowed = Allowed {
+            digests: HashSet::from(["mine".to_owned()]),
+            open: vec![Path::parse("root/open/v1").unwrap()],
+            emulated: false,
+        };
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(GlobalLimitExec::new(plan, 0, Some(1)));
+        attest(&plan, &allowed).is_ok()
+    }
+
+    #[test]
+    fn only_files_of_open_tables_may_be_read_without_a_barrier() {
+        assert!(passes(scan("root/open/v1/part.parquet")));
+        assert!(!passes(scan("root/open/v10/part.parquet")));
+        assert!(!passes(scan("root/secret/v1/part.parquet")));
+    }
+
+    #[test]
+    fn a_barrier_covers_its_files_if_it_is_of_this_statement() {
+        assert!(passes(behind("mine", scan("root/secret/v1/part.parquet"))));
+        assert!(!passes(behind("another", scan("root/secret/v1/part.parquet"))));
+    }
+}

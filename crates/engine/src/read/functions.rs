@@ -39,6 +39,7 @@ const SCALAR: &[&str] = &[
 pub fn scalar() -> Vec<Arc<ScalarUDF>> {
     let mut functions = SessionStateDefaults::default_scalar_functions();
     functions.retain(|function| SCALAR.contains(&function.name()));
+    let mut functions: Vec<_> = functions.into_iter().map(super::bounded::bounded).collect();
     functions.extend(super::postgres::always());
     functions
 }
