@@ -79,6 +79,7 @@ impl ListingCache {
         for function in postgres::of_user(user) {
             context.register_udf(function.as_ref().clone());
         }
+        pg::generate_series_arg_coercion::CoerceIntArgsToBigInt::widen(context);
         // Casts to `regclass` and its kin.
         let state = context.state_ref();
         let existing = state.read().clone();
