@@ -18,7 +18,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement as DfStatement;
-use deltalake_core::kernel::{DataType as DeltaType, PrimitiveType};
+use deltalake_core::kernel::{DataType as DeltaType, MetadataValue, PrimitiveType, StructField};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
 use futures::StreamExt;
@@ -186,6 +186,35 @@ async fn write_customers(folder: &tempfile::TempDir) -> TableLocation {
         writer.write(stored(rows)).await.unwrap();
         writer.flush_and_commit(&mut table).await.unwrap();
     }
+    location
+}
+
+/// One row in which `name` is stored as `ssn`, `ssn` as `name` and `region` as `old_region`, with the columns' ids; no
+/// salary yet.
+pub async fn write_renamed(folder: &tempfile::TempDir) -> TableLocation {
+    let location = location(folder, "out-renamed");
+    let mut create = CreateBuilder::new().with_location(path(&location));
+    let columns = [("id", "id"), ("ssn", "name"), ("name", "ssn"), ("old_region", "region"), ("email", "email")];
+    for (stored, column) in columns {
+        let ty = if column == "id" { PrimitiveType::Long } else { PrimitiveType::String };
+        let field = StructField::nullable(stored, DeltaType::Primitive(ty));
+        let id = MetadataValue::String(format!("col-{column}"));
+        create = create.with_columns([field.with_metadata([(crate::native::COLUMN_ID, id)])]);
+    }
+    let mut table = create.await.unwrap();
+    let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("id", Arc::new(Int64Array::from(vec![1])) as ArrayRef, true),
+        ("ssn", text("Ada"), true),
+        ("name", text("123-45-6789"), true),
+        ("old_region", text("EU"), true),
+        ("email", text("ada@x.eu"), true),
+    ]);
+    let mut writer = RecordBatchWriter::for_table(&table).unwrap();
+    let schema = writer.arrow_schema();
+    let batch = batch.unwrap().with_schema(schema).unwrap();
+    writer.write(batch).await.unwrap();
+    writer.flush_and_commit(&mut table).await.unwrap();
     location
 }
 

@@ -185,3 +185,17 @@ async fn a_version_that_does_not_exist_is_an_error_without_a_path() {
     assert_eq!((error.code.as_str(), error.kind), ("MW0818", Kind::Environment));
     assert!(!error.message.contains("out-c"), "{error}");
 }
+
+/// Stored before two columns swapped their names: the policy follows the columns, not the names.
+#[tokio::test]
+async fn columns_are_found_by_identity() {
+    let fixture = fixture().await;
+    let mut catalog = fixture.catalog.as_ref().clone();
+    let table = catalog.tables.get_mut(&("crm".to_owned(), "c".to_owned())).unwrap();
+    table.location = super::catalog::write_renamed(&fixture.folder).await;
+    table.delta_version = 1;
+    let renamed = Fixture2 { fixture: &fixture, catalog: Arc::new(catalog) };
+    let rows = renamed.query("SELECT id, name, ssn, region, salary FROM crm.c").await.unwrap();
+    assert_eq!(rows, ["1|Ada|nnn-nn-6789|EU|NULL"]);
+    assert_eq!(renamed.query("SELECT old_region FROM crm.c").await.unwrap_err().code, "MW0803");
+}
