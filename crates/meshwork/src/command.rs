@@ -49,7 +49,7 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// The mesh folder [default: the nearest one upwards with a mesh.yaml; MESHWORK_DIR]
-    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
+    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true, overrides_with = "directory")]
     pub directory: Option<PathBuf>,
     /// Talk to this server instead of working on the folder [MESHWORK_SERVER]
     #[arg(long, value_name = "URL", global = true)]
@@ -156,7 +156,7 @@ impl Context {
 
     /// The API: a server's, or this process's own.
     pub async fn client(&self) -> Result<Client> {
-        compose::client(&self.config, self.reach().await?)
+        compose::client(&self.config, self.reach().await?).await
     }
 
     pub async fn reach(&self) -> Result<&Reach> {

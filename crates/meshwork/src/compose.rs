@@ -40,8 +40,6 @@ const SECOND: Duration = Duration::from_secs(1);
 pub struct Platform {
     pub app: AppState,
     pub router: axum::Router,
-    /// The folder owner: root of the embedded mode (D24).
-    pub owner: Subject,
     state: Arc<SqliteState>,
     pub lock: StateLock,
 }
@@ -88,16 +86,19 @@ pub fn mesh_folder(config: &Config) -> Result<PathBuf> {
         .hint("go into one, name it with `-C DIR`, or make one with `meshwork init DIR`"))
 }
 
-pub fn client(config: &Config, reach: &Reach) -> Result<Client> {
+pub async fn client(config: &Config, reach: &Reach) -> Result<Client> {
     match reach {
-        Reach::Embedded(platform) => Ok(platform.client(config)),
+        Reach::Embedded(platform) => platform.client(config).await,
         Reach::Server { url, token } => Client::remote(url, token.clone(), config.act_as.clone()),
     }
 }
 
 impl Platform {
-    pub fn client(&self, config: &Config) -> Client {
-        Client::in_process(self.router.clone(), Session::of(self.owner.clone()), config.act_as.clone())
+    /// As the folder's owner: root of the embedded mode (D24), a member of every domain that is applied now.
+    pub async fn client(&self, config: &Config) -> Result<Client> {
+        let applied = self.app.mesh.applied().await?;
+        let owner = Subject::owner(applied.mesh.as_ref());
+        Ok(Client::in_process(self.router.clone(), Session::of(owner), config.act_as.clone()))
     }
 
     /// Waits for what was stopped to be put in order, then closes the state.
@@ -190,8 +191,7 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         entropy,
         metrics: Arc::default(),
     };
-    let owner = Subject::owner(applied.mesh.as_ref());
-    Ok(Platform { router: router(app.clone()), app, owner, state, lock })
+    Ok(Platform { router: router(app.clone()), app, state, lock })
 }
 
 fn program() -> Result<PathBuf> {

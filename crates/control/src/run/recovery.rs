@@ -33,7 +33,8 @@ impl RunService {
     async fn recover_as_of(&self, moment: meshwork_core::effect::Timestamp) -> Result<Vec<Recovered>> {
         let mut settled = Vec::new();
         for (run, lease, report) in self.ports.runs.stranded(moment).await? {
-            let until = after(moment, self.settings.lease);
+            // From now, not from `moment`: should this recovery die too, the next one finds the run stranded again.
+            let until = after(self.ports.clock.now(), self.settings.lease);
             let lease = match self.ports.runs.take_over(&lease, &self.settings.holder, moment, until).await {
                 Ok(lease) => lease,
                 // Somebody else was quicker.

@@ -42,7 +42,7 @@ impl Demo {
         let context = Context::new(context.config.at(&folder.path));
         let work = async {
             let server = prepare(&context, &folder.path, self.scale).await?;
-            let things = Things::of(&server).await?;
+            let things = Things::of(&context, &server).await?;
             let result = if self.once { things.check(&context).await } else { things.wait(&context).await };
             server.stop().await;
             result
@@ -97,9 +97,10 @@ async fn prepare(context: &Context, folder: &Path, scale: u32) -> Result<Server>
     let pg = listen_near("127.0.0.1:5433", "pg").await?;
     let lock = StateFolder::of(folder).lock()?;
     let platform = compose::open(&context.config, lock).await?;
-    let client = platform.client(&context.config);
     step("Apply");
-    apply::apply(context, &client, &mesh, false).await?;
+    apply::apply(context, &platform.client(&context.config).await?, &mesh, false).await?;
+    // From now on the folder's owner is a member of the domains.
+    let client = platform.client(&context.config).await?;
     step("Agreements that products need to read each other");
     grant_inputs(context, &client, &mesh).await?;
     step("Run everything: the leads have bad rows, so they are not published");
@@ -161,9 +162,8 @@ struct Things {
 }
 
 impl Things {
-    async fn of(server: &Server) -> Result<Self> {
-        let owner = meshwork_server::http::Session::of(server.platform.owner.clone());
-        let client = Client::in_process(server.platform.router.clone(), owner, None);
+    async fn of(context: &Context, server: &Server) -> Result<Self> {
+        let client = server.platform.client(&context.config).await?;
         let mut random = [0; 9];
         server.platform.app.entropy.fill(&mut random);
         let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();

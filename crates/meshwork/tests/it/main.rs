@@ -1,0 +1,8 @@
+//! End to end: the built binary on meshes in temporary folders.
+
+mod bad_input;
+mod command;
+mod crash;
+mod mesh;
+mod publish;
+mod serve;

@@ -1,0 +1,271 @@
+//! A mesh in a temporary folder, and the binary that works on it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// The first code of ours that it printed as an error.
+    pub fn error_code(&self) -> Option<&str> {
+        let at = self.err.find("MW")?;
+        self.err.get(at..at + 6)
+    }
+}
+
+pub struct Mesh {
+    folder: TempDir,
+}
+
+pub const PRODUCT: &str = "shop.orders";
+
+const PRODUCT_YAML: &str = "\
+product: orders
+version: 1.0.0
+status: active
+description: Orders of the shop, one row per order.
+inputs:
+  raw: { source: { type: csv, path: files/orders.csv } }
+outputs:
+  orders:
+    contract: orders.contract.yaml
+    sql: orders.sql
+";
+
+const CONTRACT_YAML: &str = "\
+schema: orders
+version: 1.0.0
+owner: shop-team
+fields:
+  - name: order_id
+    type: integer
+    required: true
+    description: Number of the order
+  - name: customer
+    type: string
+    required: true
+    description: Who ordered
+  - name: amount
+    type: number
+    required: true
+    description: Total in EUR
+  - name: status
+    type: string
+    required: true
+    enum: [open, paid, shipped]
+    description: Where it stands
+quality:
+  - unique: [order_id]
+  - range: { field: amount, min: 0, max: 10000 }
+";
+
+impl Mesh {
+    /// One domain, one product over a CSV file, three rows. Nothing is applied.
+    pub fn shop() -> Self {
+        let mesh = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        mesh.write("mesh.yaml", "name: shop_mesh\nstorage: data\n");
+        mesh.write("domains/shop/domain.yaml", "domain: shop\nowner: shop_team\nmembers: [ana]\n");
+        mesh.write("domains/shop/orders/product.yaml", PRODUCT_YAML);
+        mesh.write("domains/shop/orders/orders.contract.yaml", CONTRACT_YAML);
+        mesh.write("domains/shop/orders/orders.sql", "SELECT order_id, customer, amount, status FROM raw\n");
+        mesh.orders(3);
+        mesh
+    }
+
+    /// The same, applied and published.
+    pub fn published() -> Self {
+        let mesh = Self::shop();
+        mesh.ok(&["apply"]);
+        mesh.ok(&["run", PRODUCT]);
+        mesh
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let path = self.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("created");
+        std::fs::write(path, text).expect("written");
+    }
+
+    /// The source: that many good rows.
+    pub fn orders(&self, rows: usize) {
+        self.source(&good_rows(rows));
+    }
+
+    pub fn source(&self, text: &str) {
+        self.write("domains/shop/files/orders.csv", text);
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshwork"));
+        command.arg("-C").arg(self.path()).args(args).stdin(Stdio::null());
+        for name in ["MESHWORK_SERVER", "MESHWORK_TOKEN", "MESHWORK_DIR", "MESHWORK_FAULT", "MESHWORK_RUN_FAULT"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub fn meshwork(&self, args: &[&str]) -> Said {
+        Said::of(self.command(args).output().expect("the binary starts"))
+    }
+
+    pub fn with_env(&self, env: &[(&str, &str)], args: &[&str]) -> Said {
+        Said::of(self.command(args).envs(env.iter().copied()).output().expect("the binary starts"))
+    }
+
+    /// Must end well; what it printed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let said = self.meshwork(args);
+        assert_eq!(said.code, Some(0), "meshwork {args:?}\n{}\n{}", said.out, said.err);
+        said.out
+    }
+
+    /// Must end with this exit code and an error of ours.
+    pub fn fails(&self, exit: i32, args: &[&str]) -> Said {
+        let said = self.meshwork(args);
+        assert_eq!(said.code, Some(exit), "meshwork {args:?}\n{}\n{}", said.out, said.err);
+        assert!(said.error_code().is_some(), "no code in: {}", said.err);
+        said
+    }
+
+    pub fn json(&self, args: &[&str]) -> Value {
+        let out = self.ok(&[args, &["-o", "json"]].concat());
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+    }
+
+    /// How many rows the published table has.
+    pub fn served(&self) -> usize {
+        let out = self.ok(&["sql", "-c", "SELECT count(*) AS n FROM shop.orders", "-o", "csv"]);
+        let rows = out.lines().nth(1).and_then(|line| line.trim().parse().ok());
+        rows.unwrap_or_else(|| panic!("no count in {out:?}"))
+    }
+
+    /// Data files that no Delta log names, and what runs left in the temporary folder.
+    pub fn orphans(&self) -> BTreeSet<PathBuf> {
+        let mut files = Vec::new();
+        walk(&self.path().join("data"), &mut files);
+        let (logs, rest): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|f| f.parent().is_some_and(|p| p.ends_with("_delta_log")));
+        let mut known = BTreeSet::new();
+        for log in &logs {
+            let table = log.parent().and_then(Path::parent).expect("a table");
+            for line in std::fs::read_to_string(log).unwrap_or_default().lines() {
+                let action: Value = serde_json::from_str(line).unwrap_or_default();
+                if let Some(path) = action.pointer("/add/path").and_then(Value::as_str) {
+                    known.insert(table.join(path));
+                }
+            }
+        }
+        let mut orphans: BTreeSet<PathBuf> = rest
+            .into_iter()
+            .filter(|file| !known.contains(file))
+            .filter(|file| !file.components().any(|part| part.as_os_str() == "_meshwork"))
+            .collect();
+        orphans.extend(logs.into_iter().filter(|log| log.to_string_lossy().contains('#')));
+        let mut left = Vec::new();
+        walk(&self.path().join(".meshwork/tmp"), &mut left);
+        orphans.extend(left.into_iter().filter(|file| file.to_string_lossy().contains("/run-")));
+        orphans
+    }
+
+    /// A server on free ports, once it answers.
+    pub fn serve(&self) -> Server<'_> {
+        let mut command = self.command(&["serve", "--http", "127.0.0.1:0", "--pg", "127.0.0.1:0"]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server starts");
+        let mut server = Server { mesh: self, child, http: String::new(), token: String::new(), pg: None };
+        let file = self.path().join(".meshwork/server.json");
+        wait_for("server.json", || {
+            if let Ok(Some(status)) = server.child.try_wait() {
+                panic!("the server ended: {status}");
+            }
+            let info: Value = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
+            server.http = info["http"].as_str()?.to_owned();
+            server.token = info["token"].as_str()?.to_owned();
+            server.pg = info["postgres"].as_str().map(str::to_owned);
+            Some(())
+        });
+        server
+    }
+}
+
+pub fn good_rows(rows: usize) -> String {
+    let mut text = String::from("order_id,customer,amount,status\n");
+    for row in 1..=rows {
+        text += &format!("{row},customer {},{}.50,{}\n", row % 7, row % 900, ["open", "paid", "shipped"][row % 3]);
+    }
+    text
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            walk(&entry.path(), files);
+        } else {
+            files.push(entry.path());
+        }
+    }
+}
+
+/// Tries again until there is something.
+pub fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{what} did not come within 30 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub struct Server<'a> {
+    mesh: &'a Mesh,
+    pub child: Child,
+    pub http: String,
+    pub token: String,
+    pub pg: Option<String>,
+}
+
+impl Server<'_> {
+    /// By a signal, as `kill` or Ctrl-C would; waits for the end.
+    pub fn stop(mut self, signal: rustix::process::Signal) -> Option<i32> {
+        signal_to(&self.child, signal);
+        self.child.wait().expect("it ends").code()
+    }
+
+    pub fn is_up(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None)) && self.mesh.meshwork(&["whoami"]).code == Some(0)
+    }
+}
+
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn signal_to(child: &Child, signal: rustix::process::Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+    rustix::process::kill_process(pid, signal).expect("it is there");
+}
