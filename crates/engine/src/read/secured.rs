@@ -54,7 +54,8 @@ impl SecuredTable {
             governed.columns.iter().map(|column| snapshot.column(column.id.as_str(), &column.name)).collect();
         let fields = governed.columns.iter().zip(&stored).map(|(column, stored)| {
             let kept = stored.map(|at| snapshot.schema().field(at));
-            let nullable = column.mask.is_some() || column.nullable || kept.is_none_or(Field::is_nullable);
+            // As stored: a wider declaration would only stand between an open table and its native scan.
+            let nullable = column.mask.is_some() || kept.is_none_or(Field::is_nullable);
             Field::new(&column.name, read_type(&column.native), nullable)
         });
         let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
