@@ -136,4 +136,9 @@ pub const CODES: &[CodeInfo] = &[
         title: "The demo does not work",
         help: "One of the steps of `meshwork demo` did not do what it should; the message says which.",
     },
+    CodeInfo {
+        code: "MW1040",
+        title: "The example cannot be written",
+        help: "`meshwork init --template acme` and `meshwork demo` write the example mesh and its data. The operating system refused: choose a folder that can be written, on a disk with space.",
+    },
 ];
