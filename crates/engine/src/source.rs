@@ -175,3 +175,5 @@ async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Sen
 
 /// Rows that a source hands over at a time.
 const BATCH_ROWS: usize = 8192;
+/// Of text: sorts and joins that spill hold a batch of each spill file, so wide rows come in fewer at a time.
+const BATCH_BYTES: u64 = 1 << 20;

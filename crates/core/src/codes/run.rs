@@ -63,7 +63,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0614",
         title: "a query without a valid plan",
-        help: "The query engine found no valid plan for correct SQL, neither in the fast way nor in the careful one. Write \
+        help: "The query engine found no valid plan for correct SQL, neither in the fast way nor in a simpler one. Write \
                the query in steps, each a CTE, or move a part of it into an output of its own. Please report the SQL.",
     },
     CodeInfo {

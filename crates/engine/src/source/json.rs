@@ -13,7 +13,7 @@ use meshwork_core::{Error, Result};
 use super::file::SourceFile;
 use super::stream::{Assembly, FilePartition, Sink};
 use super::text::{TextColumn, TextType};
-use super::{BATCH_ROWS, Reading, Source, Typing};
+use super::{BATCH_BYTES, BATCH_ROWS, Reading, Source, Typing};
 
 const MAX_LINE: usize = 16 << 20;
 /// Keys that the contract does not name are looked for in this many lines of each file.
@@ -115,7 +115,7 @@ fn read(shared: &Shared, file: &SourceFile, assembly: &Assembly, sink: Sink<'_>)
             }
         }
         rows.push(i64::try_from(number).unwrap_or(i64::MAX));
-        if rows.len() == BATCH_ROWS {
+        if rows.len() == BATCH_ROWS || bytes >= BATCH_BYTES {
             shared.reading.meter.add(rows.len() as u64, std::mem::take(&mut bytes));
             if !flush(&mut columns, &mut rows, assembly, sink)? {
                 return Ok(());

@@ -26,9 +26,10 @@ const MAX_SQL: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Fast,
-    /// One partition and joins that spill, which hash joins do not: less memory, and fewer optimizer rules that could
-    /// leave an invalid plan.
-    Careful,
+    /// Joins that spill, which hash joins do not, and small batches.
+    Spilling,
+    /// One partition: fewer optimizer rules that could leave an invalid plan.
+    Single,
 }
 
 /// The session of one output: the functions, settings and bounds of every governed session, its inputs as bare tables.
@@ -39,13 +40,23 @@ pub fn session(limits: &RunLimits, scratch: &Path, now: Timestamp, way: Way) -> 
         memory_bytes: (limits.memory_bytes / 10 * 6).max(32 << 20),
         spill_bytes: limits.spill_bytes,
         spill_dir: scratch.to_owned(),
-        cores: limits.cores,
+        // With one partition the planner takes a hash join whatever it prefers.
+        cores: if way == Way::Spilling { limits.cores.max(2) } else { limits.cores },
     };
     let planning = match way {
         Way::Fast => Planning::default(),
-        Way::Careful => Planning { prefer_hash_join: false, single_partition: true, ..Planning::default() },
+        Way::Spilling => Planning { prefer_hash_join: false, ..Planning::default() },
+        Way::Single => Planning { single_partition: true, ..Planning::default() },
     };
     let context = governed::context(&limits, None, Some(now), &planning, None).map_err(failed)?;
+    if way == Way::Spilling {
+        // Merging what was spilled holds one batch of every spill file: small batches let that fit.
+        let state = context.state_ref();
+        let mut state = state.write();
+        let options = state.config_mut().options_mut();
+        options.set("datafusion.execution.batch_size", "512").map_err(failed)?;
+        options.set("datafusion.execution.sort_spill_reservation_bytes", "2097152").map_err(failed)?;
+    }
     let catalog = governed::catalog(&context).map_err(failed)?;
     catalog.register_schema("public", Arc::new(MemorySchemaProvider::new())).map_err(failed)?;
     Ok(context)
@@ -182,7 +193,11 @@ pub fn execution_error(error: &DataFusionError, what: &str) -> Error {
     }
 }
 
-/// Whether the careful way may succeed where the fast one failed.
-pub fn deserves_care(error: &Error) -> bool {
-    matches!(error.code.as_str(), "MW0611" | "MW0614")
+/// The way that may succeed where the fast one failed.
+pub fn another_way(error: &Error) -> Option<Way> {
+    match error.code.as_str() {
+        "MW0611" => Some(Way::Spilling),
+        "MW0614" => Some(Way::Single),
+        _ => None,
+    }
 }

@@ -65,11 +65,11 @@ pub async fn answers(
         let answer = match known.remove(&at) {
             Some(answer) => answer,
             None => match check.clause(&context, clause).await {
-                Err(error) if session::deserves_care(&error) => {
-                    let spilling = self::context(config, spec, batch, Way::Careful).await?;
-                    check.clause(&spilling, clause).await
-                }
-                done => done,
+                Ok(answer) => Ok(answer),
+                Err(failed) => match session::another_way(&failed) {
+                    Some(way) => check.clause(&self::context(config, spec, batch, way).await?, clause).await,
+                    None => Err(failed),
+                },
             }
             .unwrap_or_else(|failed| error(clause, failed.message)),
         };

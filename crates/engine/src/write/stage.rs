@@ -130,13 +130,14 @@ impl Run {
         for (at, output) in self.spec.outputs.iter().enumerate() {
             let before = self.config.clock.now();
             let reading = Reading::default();
-            let done = match self.build(at, &reading, Way::Fast).await {
-                Err(error) if session::deserves_care(&error) => {
-                    self.log("warn", format!("{}; trying again with a plan that spills", error.message));
+            let first = self.build(at, &reading, Way::Fast).await;
+            let done = match first.as_ref().err().and_then(|error| Some((error, session::another_way(error)?))) {
+                Some((error, way)) => {
+                    self.log("warn", format!("{}; trying again with another plan", error.message));
                     let again = Reading { meter: Arc::clone(&reading.meter), ..Reading::default() };
-                    self.build(at, &again, Way::Careful).await?
+                    self.build(at, &again, way).await?
                 }
-                done => done?,
+                None => first?,
             };
             report.rows_read += reading.meter.rows();
             report.bytes_read += reading.meter.bytes();

@@ -771,3 +771,21 @@ async fn a_minor_version_may_add_a_column() {
     assert_eq!(mesh.writer().commit(&RunId::new("run-2"), &second.outputs).await, Ok(vec![1]));
     assert_eq!(mesh.read("seen").await, ["2024-01-01T00:00:00"; 3]);
 }
+
+#[tokio::test]
+async fn a_join_that_does_not_fit_in_memory_is_tried_with_one_that_spills() {
+    let mesh = Mesh::new();
+    let rows: String = (0..240_000).map(|n| format!("{n}-{},organic,1\n", "x".repeat(600))).collect();
+    mesh.file("a.csv", format!("lead_id,source,score\n{rows}"));
+    let sql = "SELECT a.lead_id, a.source, b.score FROM raw a JOIN raw b ON a.lead_id = b.lead_id";
+    let mut spec = mesh.spec("run-1", None, leads(), sql);
+    // Of this, 72 MiB are for the plan: too little for 140 MB of hash tables, enough for sorts that spill.
+    spec.limits.memory_bytes = 120 << 20;
+    let observer = Arc::new(Observer(Mutex::default()));
+    let told: Arc<dyn RunObserver> = observer.clone();
+    let report = mesh.writer().stage(&spec, told).await.expect("stages");
+    assert_eq!((report.outputs[0].rows, gate(&report.outputs[0].clauses)), (240_000, true));
+    let events = observer.0.lock().expect("not poisoned");
+    let again = events.iter().any(|e| matches!(e, RunEvent::Log { line, .. } if line.contains("another plan")));
+    assert!(again, "the first attempt fitted after all");
+}
