@@ -510,7 +510,10 @@ mod tests {
 
     #[test]
     fn columns_named_in_using_belong_to_a_source_too() {
-        assert_eq!(found("SELECT c.lead_id, r.points AS score FROM crm c JOIN raw r USING (lead_id)"), Vec::<String>::new());
+        assert_eq!(
+            found("SELECT c.lead_id, r.points AS score FROM crm c JOIN raw r USING (lead_id)"),
+            Vec::<String>::new()
+        );
         assert!(found("SELECT a.lead_id, a.score FROM crm a JOIN crm b USING (key)")[0].starts_with("MW0833"));
     }
 }
