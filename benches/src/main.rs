@@ -44,7 +44,7 @@ async fn main() -> Result<(), Failure> {
     let cores = std::thread::available_parallelism()?.get();
 
     let governed = Arc::new(Governed::link(&folder)?);
-    let engine = Engine::new(EngineConfig::new(std::env::temp_dir(), cores));
+    let engine = Engine::new(EngineConfig::new(std::env::temp_dir(), cores))?;
     let plain = plain(&folder, cores).await?;
 
     println!("TPC-H, {cores} cores, {rounds} rounds, DataFusion {}", datafusion::DATAFUSION_VERSION);

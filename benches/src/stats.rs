@@ -17,8 +17,7 @@ impl Sample {
 
 /// User and system time of this process so far, in seconds.
 pub fn cpu_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    cpu_time::ProcessTime::now().as_duration().as_secs_f64()
 }
 
 pub fn median(values: &[f64]) -> f64 {

@@ -146,7 +146,7 @@ impl fmt::Display for Decimal {
         let text: String = self.digits.iter().map(|d| char::from(b'0' + d)).collect();
         let length = text.len() as i64;
         match self.exponent {
-            e if e > 40 || e < -40 => write!(f, "0.{text}e{e}"),
+            e if !(-40..=40).contains(&e) => write!(f, "0.{text}e{e}"),
             e if e <= 0 => write!(f, "0.{}{text}", "0".repeat(e.unsigned_abs() as usize)),
             e if e >= length => write!(f, "{text}{}", "0".repeat((e - length) as usize)),
             e => write!(f, "{}.{}", &text[..e as usize], &text[e as usize..]),

@@ -68,7 +68,7 @@ impl Sequencer {
         }
         for (at, (_, reply)) in batch.into_iter().enumerate() {
             // Who no longer waits does not need the answer.
-            let _ = reply.send(result.as_ref().map(|first| first + at as u64).map_err(|error| refused(error)));
+            let _ = reply.send(result.as_ref().map(|first| first + at as u64).map_err(refused));
         }
     }
 

@@ -258,10 +258,10 @@ impl Attempt<'_> {
     async fn finish(&self, run: &Run, lease: &Lease, state: RunState, error: Error, report: Option<&RunReport>) {
         let ports = &self.service.ports;
         // Whoever took the lease over owns the folder now.
-        if error.code != "MW0657" {
-            if let Err(problem) = self.service.collect_product(self.mesh, self.domain, self.product).await {
-                tracing::warn!(product = self.name(), %problem, "what the run left could not be collected");
-            }
+        if error.code != "MW0657"
+            && let Err(problem) = self.service.collect_product(self.mesh, self.domain, self.product).await
+        {
+            tracing::warn!(product = self.name(), %problem, "what the run left could not be collected");
         }
         let over = Run { state, finished_at: Some(ports.clock.now()), error: Some(error), ..run.clone() };
         if let Err(problem) = ports.runs.finish_run(lease, &over, report).await {

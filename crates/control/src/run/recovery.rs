@@ -50,10 +50,10 @@ impl RunService {
     }
 
     async fn settle(&self, run: &Run, lease: &Lease, report: Option<RunReport>) -> Result<bool> {
-        if let Some(report) = report.filter(|_| run.state == RunState::Committing) {
-            if self.roll_forward(run, lease, &report).await? {
-                return Ok(true);
-            }
+        if let Some(report) = report.filter(|_| run.state == RunState::Committing)
+            && self.roll_forward(run, lease, &report).await?
+        {
+            return Ok(true);
         }
         self.drop_run(run, lease).await?;
         Ok(false)

@@ -317,7 +317,7 @@ pub fn parse_timestamp(text: &str, format: Option<&str>, zone: Option<FixedOffse
 
 /// Microseconds since 1970; `None` when nanoseconds would be lost.
 fn micros(moment: NaiveDateTime) -> Option<i64> {
-    if moment.nanosecond() % 1000 != 0 {
+    if !moment.nanosecond().is_multiple_of(1000) {
         return None;
     }
     Some(moment.and_utc().timestamp_micros())

@@ -177,10 +177,11 @@ fn clause_lines(output: &str, clause: &ClauseResult, printer: &Printer) -> Strin
     for sample in &clause.samples {
         text += &format!("      {}\n", sample_line(sample, printer));
     }
-    if let Some(more) = clause.failing_rows.and_then(|n| n.checked_sub(clause.samples.len() as u64)) {
-        if more > 0 && !clause.samples.is_empty() {
-            text += &printer.dim(&format!("      and {more} more\n"));
-        }
+    if let Some(more) = clause.failing_rows.and_then(|n| n.checked_sub(clause.samples.len() as u64))
+        && more > 0
+        && !clause.samples.is_empty()
+    {
+        text += &printer.dim(&format!("      and {more} more\n"));
     }
     text
 }

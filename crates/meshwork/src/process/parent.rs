@@ -131,10 +131,8 @@ impl RunChild for Running {
 
     async fn kill(&mut self) {
         self.stdin = None;
-        if matches!(self.child.try_wait(), Ok(None)) {
-            if let Some(group) = self.group {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
+        if let (Ok(None), Some(group)) = (self.child.try_wait(), self.group) {
+            let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.wait().await;
     }
