@@ -182,6 +182,8 @@ pub fn execution_error(error: &DataFusionError, what: &str) -> Error {
                 .hint("use `try_cast`, which yields null, and let the contract's clauses judge it")
         }
         DataFusionError::Internal(_) | DataFusionError::Plan(_) => {
+            // The engine's own words name columns and types, not values; they are for whoever mends the engine.
+            tracing::error!(%error, what, "no valid plan");
             Error::internal("MW0614", format!("no valid plan was found for {what}")).hint(
                 "this is a limit of the query engine: write the SQL another way, for example with a CTE for each step",
             )
