@@ -25,7 +25,7 @@ PY
 start=$(date +%s%N)
 "$meshwork" serve --http 127.0.0.1:0 --pg 127.0.0.1:0 >/dev/null 2>&1 &
 server=$!
-until [ -e .meshwork/server.json ] && curl -fsS "$(python3 -c 'import json; print(json.load(open(".meshwork/server.json"))["url"])')/readyz" >/dev/null 2>&1; do sleep 0.01; done
+until [ -e .meshwork/server.json ] && curl -fsS "$(python3 -c 'import json; print(json.load(open(".meshwork/server.json"))["http"])')/readyz" >/dev/null 2>&1; do sleep 0.01; done
 echo "server ready after $((($(date +%s%N) - start) / 1000000)) ms (wanted: ≤ 1000 ms)"
 sleep 3
 echo "server idle: $(($(awk '/VmRSS/ {print $2}' /proc/$server/status) / 1024)) MB RSS (wanted: ≤ 200 MB)"

@@ -5,4 +5,5 @@ mod command;
 mod crash;
 mod mesh;
 mod publish;
+mod redteam;
 mod serve;
