@@ -56,19 +56,23 @@ impl SqlChecker for Checker {
 }
 
 fn check_sql(check: &SqlCheck) -> Vec<Diagnostic> {
-    let check = check.clone();
-    roomy(move || transformation(&check))
+    let (check, place) = (check.clone(), check.place.clone());
+    roomy(&place, move || transformation(&check))
 }
 
 fn check_clause(query: &str, place: &Place, table: &Table) -> Vec<Diagnostic> {
-    let (query, place, table) = (query.to_owned(), place.clone(), table.clone());
-    roomy(move || clause(&query, &place, &table))
+    let (query, at, table) = (query.to_owned(), place.clone(), table.clone());
+    roomy(place, move || clause(&query, &at, &table))
 }
 
-/// On a stack with room to recurse.
-fn roomy(work: impl FnOnce() -> Vec<Diagnostic> + Send + 'static) -> Vec<Diagnostic> {
+/// On a stack with room to recurse. A planner that gives up with a panic has not found the SQL good.
+fn roomy(place: &Place, work: impl FnOnce() -> Vec<Diagnostic> + Send + 'static) -> Vec<Diagnostic> {
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(work);
-    thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_default()
+    thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| {
+        let error = Error::check("MW0836", "the planner stopped unexpectedly at this SQL")
+            .hint("this is a bug: please report it with the SQL; writing it another way may help");
+        vec![report(&error, place)]
+    })
 }
 
 fn transformation(check: &SqlCheck) -> Vec<Diagnostic> {
@@ -515,5 +519,12 @@ mod tests {
             Vec::<String>::new()
         );
         assert!(found("SELECT a.lead_id, a.score FROM crm a JOIN crm b USING (key)")[0].starts_with("MW0833"));
+    }
+
+    #[test]
+    fn a_planner_that_panics_is_a_finding() {
+        let place = Place { path: "leads.sql".to_owned(), line: 3, column: 1 };
+        let found = roomy(&place, || panic!("on purpose"));
+        assert_eq!((found[0].code.as_str(), &found[0].place), ("MW0836", &place));
     }
 }
