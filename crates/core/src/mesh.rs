@@ -24,7 +24,6 @@ pub struct Mesh {
     /// Cedar policy files under `governance/access/`, and those that domains add (only `forbid`, only their own: D17).
     #[serde(default)]
     pub policies: Vec<PolicyFile>,
-    /// Teams by name, from `governance/teams.yaml` and each domain's members.
     #[serde(default)]
     pub domains: BTreeMap<Name, Domain>,
 }
