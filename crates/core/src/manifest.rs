@@ -7,6 +7,7 @@ pub mod classifications;
 pub mod domain;
 pub mod mesh;
 pub mod product;
+mod source;
 pub mod text;
 
 use schemars::JsonSchema;

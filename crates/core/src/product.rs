@@ -81,21 +81,25 @@ pub struct Source {
     pub place: Option<Place>,
 }
 
-/// Paths are relative to the domain's folder (D27) and may be globs.
+/// What a source is; files may be globs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum SourceKind {
     Csv {
-        path: String,
+        #[serde(flatten)]
+        files: Files,
         #[serde(default)]
         options: CsvOptions,
     },
-    /// One JSON object a line.
     Json {
-        path: String,
+        #[serde(flatten)]
+        files: Files,
+        #[serde(default)]
+        options: JsonOptions,
     },
     Parquet {
-        path: String,
+        #[serde(flatten)]
+        files: Files,
     },
     Postgres {
         connection: Name,
@@ -107,21 +111,111 @@ pub enum SourceKind {
     },
 }
 
+/// Where files lie: a path or glob relative to the domain's folder (D27).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Files {
+    pub path: String,
+}
+
+impl Files {
+    pub fn at(path: impl Into<String>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CsvOptions {
     /// One ASCII character.
     pub delimiter: char,
-    pub quote: char,
+    /// One ASCII character; an empty text for files whose fields never stand in quotes.
+    #[serde(with = "optional_character")]
+    #[schemars(with = "String")]
+    pub quote: Option<char>,
+    /// The character before a quote inside a quoted field, where quotes are not doubled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escape: Option<char>,
+    /// Lines that start with this character are no records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<char>,
+    /// Lines before the header (or before the first record).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skip: u32,
     pub header: bool,
+    /// The WHATWG label of the text's encoding, such as `utf-8`, `utf-16`, `windows-1252`, `iso-8859-15`.
+    pub encoding: String,
     /// Texts that mean null, beside the empty field.
     pub null: Vec<String>,
 }
 
 impl Default for CsvOptions {
     fn default() -> Self {
-        Self { delimiter: ',', quote: '"', header: true, null: Vec::new() }
+        Self {
+            delimiter: ',',
+            quote: Some('"'),
+            escape: None,
+            comment: None,
+            skip: 0,
+            header: true,
+            encoding: "utf-8".to_owned(),
+            null: Vec::new(),
+        }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// No character is an empty text.
+mod optional_character {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "the form that serde calls")]
+    pub fn serialize<S: Serializer>(character: &Option<char>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&character.map(String::from).unwrap_or_default())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<char>, D::Error> {
+        Ok(String::deserialize(deserializer)?.chars().next())
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JsonOptions {
+    /// Where the records are when the file is one document: `$` for an array or object at the top, `$.features` for an
+    /// array inside. Without it, a file holds one object a line, or is an array of objects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<String>,
+    /// A column of the contract whose key stands in no record of a file.
+    pub absent: Absent,
+}
+
+/// The keys of a path to records: `$.a.b` or `/a/b`; none for `$`.
+pub fn record_path(text: &str) -> Option<Vec<String>> {
+    if text == "$" {
+        return Some(Vec::new());
+    }
+    let keys: Vec<String> = if let Some(path) = text.strip_prefix("$.") {
+        path.split('.').map(str::to_owned).collect()
+    } else {
+        // In a JSON pointer (RFC 6901) `~1` stands for `/`, `~0` for `~`.
+        text.strip_prefix('/')?.split('/').map(|key| key.replace("~1", "/").replace("~0", "~")).collect()
+    };
+    (!keys.iter().any(|key| key.is_empty() || key.contains(['[', '*']))).then_some(keys)
+}
+
+/// What it means that no record of a file has the key of a column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Absent {
+    /// The source has changed: an error.
+    #[default]
+    Error,
+    /// Every value is null.
+    Null,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

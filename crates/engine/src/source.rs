@@ -1,8 +1,10 @@
 //! Sources: what a product reads that is not another product. Files are confined to the domain's folder; every row
 //! knows where it came from until it is written.
 
+pub mod content;
 mod csv;
-mod file;
+pub mod file;
+pub mod guess;
 mod json;
 mod parquet;
 mod postgres;
@@ -18,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::streaming::PartitionStream;
-use meshwork_control::port::data::SourceSpec;
+use meshwork_control::port::data::{FilesSpec, SourceSpec};
 use meshwork_core::contract::Field;
 use meshwork_core::{Error, Result};
 
@@ -35,6 +37,34 @@ pub struct Reading {
     pub origins: Arc<Origins>,
     /// Values that did not fit the type that the contract gives their column.
     pub unfit: Arc<Unfit>,
+    pub news: Arc<News>,
+}
+
+/// Columns that a source has come to have, which neither the contract nor the first look at it knew.
+#[derive(Debug, Default)]
+pub struct News(std::sync::Mutex<BTreeMap<(String, String), String>>);
+
+impl News {
+    const KEPT: usize = 20;
+
+    fn add(&self, input: &str, column: &str, source: &str, line: u64) {
+        let mut found = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let key = (input.to_owned(), column.to_owned());
+        if found.len() < Self::KEPT && !found.contains_key(&key) {
+            found.insert(key, format!("{source}, line {line}"));
+        }
+    }
+
+    /// For the run's log.
+    pub fn lines(&self) -> Vec<String> {
+        let found = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        found
+            .iter()
+            .map(|((input, column), place)| {
+                format!("input {input}: new column `{column}`, first in {place}; it is not read")
+            })
+            .collect()
+    }
 }
 
 /// What was read so far.
@@ -118,7 +148,9 @@ impl Typing {
     }
 
     fn or_text(&self, column: &str) -> TextType {
-        self.get(column).cloned().unwrap_or_else(|| TextType::plain(meshwork_core::types::ColumnType::Text))
+        // What the contract does not name is for the SQL to judge, nested or not.
+        let any = || TextType { json: true, ..TextType::plain(meshwork_core::types::ColumnType::Text) };
+        self.get(column).cloned().unwrap_or_else(any)
     }
 
     /// The contract's name of a source column. Samples hold such columns only, under that name: what has no name in the
@@ -144,24 +176,31 @@ pub async fn open(
 ) -> Result<Arc<dyn Source>> {
     let typing = Typing::of(fields);
     match spec {
-        SourceSpec::Csv { folder, path, options } => {
-            let files = file::find(input, folder, path)?;
+        SourceSpec::Csv { files, options } => {
+            let files = find(input, files)?;
             let (options, reading) = (options.clone(), reading.clone());
             let input = input.to_owned();
             in_background(move || csv::open(&input, files, &options, &typing, reading)).await
         }
-        SourceSpec::Json { folder, path } => {
-            let files = file::find(input, folder, path)?;
-            let reading = reading.clone();
+        SourceSpec::Json { files, options } => {
+            let files = find(input, files)?;
+            let (options, reading) = (options.clone(), reading.clone());
             let names = Typing::source_names(fields);
-            in_background(move || json::open(files, &names, &typing, reading)).await
+            let input = input.to_owned();
+            in_background(move || json::open(&input, files, &names, &options, &typing, reading)).await
         }
-        SourceSpec::Parquet { folder, path } => {
-            let files = file::find(input, folder, path)?;
+        SourceSpec::Parquet { files } => {
+            let files = find(input, files)?;
             let reading = reading.clone();
             in_background(move || parquet::open(files, reading)).await
         }
         SourceSpec::Postgres { .. } => postgres::open(input, spec, &typing, reading.clone(), secrets, domain).await,
+    }
+}
+
+fn find(input: &str, files: &FilesSpec) -> Result<Vec<file::SourceFile>> {
+    match files {
+        FilesSpec::Folder { folder, path } => file::find(input, folder, path),
     }
 }
 

@@ -8,8 +8,8 @@ use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::name::Name;
 use meshwork_core::principal::{Grantee, Principal};
 use meshwork_core::product::{
-    Archetype, CsvOptions, Input, Mode, OnViolation, Output, OutputVersion, Product, Source, SourceKind, SqlFile,
-    Status,
+    Archetype, CsvOptions, Files, Input, Mode, OnViolation, Output, OutputVersion, Product, Source, SourceKind,
+    SqlFile, Status,
 };
 use meshwork_core::publication::{Publication, PublishedOutput, TableLocation};
 use meshwork_core::run::{OutputReport, Run, RunReport, RunState};
@@ -53,7 +53,7 @@ pub fn domain(called: &str, products: impl IntoIterator<Item = Product>) -> Doma
 
 /// An active product 1.0.0 with one CSV input `raw`.
 pub fn product(called: &str, outputs: impl IntoIterator<Item = Output>) -> Product {
-    let kind = SourceKind::Csv { path: "files/*.csv".to_owned(), options: CsvOptions::default() };
+    let kind = SourceKind::Csv { files: Files::at("files/*.csv"), options: CsvOptions::default() };
     Product {
         id: None,
         name: name(called),

@@ -18,7 +18,7 @@ use meshwork_core::id::{ColumnId, OutputId, RunId};
 use meshwork_core::lineage::Inherited;
 use meshwork_core::mask::Mask;
 use meshwork_core::name::Name;
-use meshwork_core::product::{CsvOptions, Mode, OnViolation};
+use meshwork_core::product::{CsvOptions, JsonOptions, Mode, OnViolation};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::run::{OutputReport, RunReport};
 use meshwork_core::types::ColumnType;
@@ -211,22 +211,20 @@ pub enum InputSpec {
     Governed(GovernedTable),
 }
 
-/// A source with its paths made absolute and confined to `folder` (D27).
+/// A source with its paths made absolute and confined (D27).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceSpec {
     Csv {
-        folder: PathBuf,
-        path: String,
+        files: FilesSpec,
         options: CsvOptions,
     },
     Json {
-        folder: PathBuf,
-        path: String,
+        files: FilesSpec,
+        options: JsonOptions,
     },
     Parquet {
-        folder: PathBuf,
-        path: String,
+        files: FilesSpec,
     },
     Postgres {
         host: String,
@@ -239,6 +237,14 @@ pub enum SourceSpec {
         table: Option<String>,
         query: Option<String>,
     },
+}
+
+/// Where the files of a source lie.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilesSpec {
+    /// A path or glob below a folder.
+    Folder { folder: PathBuf, path: String },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

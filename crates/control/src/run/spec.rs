@@ -6,13 +6,13 @@ use std::path::{Component, Path, PathBuf};
 use meshwork_core::error::{Error, Result};
 use meshwork_core::mesh::{Connection, Domain, Mesh};
 use meshwork_core::name::Name;
-use meshwork_core::product::{Input, Output, OutputVersion, Product, Source, SourceKind};
+use meshwork_core::product::{Files, Input, Output, OutputVersion, Product, Source, SourceKind};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::quality::Rule;
 use meshwork_core::run::{Lease, Run};
 
 use super::RunService;
-use crate::port::data::{GovernedTable, InputSpec, OutputSpec, RunSpec, SourceSpec};
+use crate::port::data::{FilesSpec, GovernedTable, InputSpec, OutputSpec, RunSpec, SourceSpec};
 
 impl RunService {
     pub(super) async fn spec(
@@ -166,11 +166,11 @@ fn encode(path: &Path) -> String {
 }
 
 fn source_spec(mesh_folder: &Path, domain: &Domain, source: &Source) -> Result<SourceSpec> {
-    let folder = mesh_folder.join(&domain.path);
+    let files = |files: &Files| FilesSpec::Folder { folder: mesh_folder.join(&domain.path), path: files.path.clone() };
     Ok(match &source.kind {
-        SourceKind::Csv { path, options } => SourceSpec::Csv { folder, path: path.clone(), options: options.clone() },
-        SourceKind::Json { path } => SourceSpec::Json { folder, path: path.clone() },
-        SourceKind::Parquet { path } => SourceSpec::Parquet { folder, path: path.clone() },
+        SourceKind::Csv { files: at, options } => SourceSpec::Csv { files: files(at), options: options.clone() },
+        SourceKind::Json { files: at, options } => SourceSpec::Json { files: files(at), options: options.clone() },
+        SourceKind::Parquet { files: at } => SourceSpec::Parquet { files: files(at) },
         SourceKind::Postgres { connection, table, query } => {
             let Connection { host, port, database, user, password, tls, .. } = connection_of(domain, connection)?;
             SourceSpec::Postgres {

@@ -295,6 +295,16 @@ pub const CODES: &[CodeInfo] = &[
         title: "A product without outputs",
         help: "A product is what it offers. Without an output with a contract there is nothing to read.",
     },
+    CodeInfo {
+        code: "MW0161",
+        title: "Not a text encoding",
+        help: "`encoding` of a CSV source is one of the labels of the WHATWG Encoding Standard: `utf-8` (the default), `utf-16`, `windows-1252`, `iso-8859-15`, `shift_jis`, `gb18030` and so on.",
+    },
+    CodeInfo {
+        code: "MW0162",
+        title: "Not a path to records",
+        help: "`records` of a JSON source names the array that holds the records: `$` for the document itself, or keys from its top, as `$.data.items` or as the JSON pointer `/data/items`. Wildcards and places in arrays are not part of it.",
+    },
 ];
 
 #[cfg(test)]

@@ -24,9 +24,11 @@ pub const CODES: &[CodeInfo] = &[
     },
     CodeInfo {
         code: "MW0504",
-        title: "text that is not UTF-8",
-        help: "Text sources are read as UTF-8. The error names the file and line of the first text that is not.\n\nConvert \
-               the file first: `iconv -f WINDOWS-1252 -t UTF-8 old.csv > new.csv`.",
+        title: "text in another encoding",
+        help: "Text sources are read as UTF-8, or in the encoding that `options: { encoding: … }` of a CSV source declares. \
+               The error names the file and line of the first text that is not valid in it. Nothing is replaced or \
+               guessed while a product runs.\n\nDeclare the encoding that the file was written in, such as \
+               `windows-1252` or `utf-16`. JSON is always UTF-8.",
     },
     CodeInfo {
         code: "MW0505",
@@ -49,9 +51,9 @@ pub const CODES: &[CodeInfo] = &[
     },
     CodeInfo {
         code: "MW0508",
-        title: "a line that is not a JSON object",
-        help: "JSON sources hold one object a line (JSON lines). Convert an array of objects with \
-               `jq -c '.[]' array.json > lines.json`.",
+        title: "a record that is not a JSON object",
+        help: "JSON sources hold one object a line (JSON lines), or an array of objects. Where the records stand inside a \
+               document, `options: { records: $.data.items }` says where. A file that was cut off shows the same error.",
     },
     CodeInfo {
         code: "MW0509",
@@ -120,5 +122,27 @@ pub const CODES: &[CodeInfo] = &[
         title: "a literal password",
         help: "Passwords never stand in manifests. Write `password: ${secret:name}` and set the secret where runs can \
                read it.",
+    },
+    CodeInfo {
+        code: "MW0532",
+        title: "a damaged compressed file",
+        help: "Compressed files (gzip, zstd, bzip2, xz) are recognised by their first bytes and read to their end; this one \
+               is cut off or its contents do not agree with its checksum. A file that is still being copied looks the \
+               same: write to another name and rename when done.",
+    },
+    CodeInfo {
+        code: "MW0533",
+        title: "a column that has gone from a source",
+        help: "No record of a JSON file has the key of a column that the contract promises and the SQL reads. Reading it as \
+               null would publish nulls that nobody decided on. If the key was renamed, name the new one as the field's \
+               `physicalName`; if the contract should no longer have it, change the contract.\n\nWhere writers leave \
+               keys out that have no value, set `options: { absent: \"null\" }` on the source.",
+    },
+    CodeInfo {
+        code: "MW0534",
+        title: "a document without records",
+        help: "`records` of a JSON source says where in the document the records are: `$` for the document itself, \
+               `$.data.items` (or the JSON pointer `/data/items`) for an array inside. The document has no such key: it \
+               has changed, or the path is misspelt.",
     },
 ];

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::text::{inner_path, refuse_template};
+use super::source::{self, SourceManifest};
+use super::text::inner_path;
 use crate::filter::Comparison;
 use crate::name::Name;
-use crate::product::{Archetype, CsvOptions, Mode, OnViolation, SourceKind, Status};
+use crate::product::{Archetype, Mode, OnViolation, SourceKind, Status};
 use crate::reader::{Fields, Findings, Spanned, proposed_name, shown};
 use crate::types::Literal;
 use crate::yaml::{Node, NodeKind, Span};
@@ -88,39 +89,6 @@ impl JsonSchema for QualifiedName {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "pattern": r"^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$" })
     }
-}
-
-#[derive(JsonSchema)]
-#[schemars(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
-#[allow(dead_code, reason = "the declared shape of `SourceKind`, for the JSON Schema")]
-enum SourceManifest {
-    /// Comma-separated values.
-    Csv {
-        /// Path or glob, relative to the domain's folder.
-        path: String,
-        /// How the file is written.
-        #[schemars(default)]
-        options: CsvOptions,
-    },
-    /// One JSON object a line.
-    Json {
-        /// Path or glob, relative to the domain's folder.
-        path: String,
-    },
-    /// Apache Parquet.
-    Parquet {
-        /// Path or glob, relative to the domain's folder.
-        path: String,
-    },
-    /// A table or query of a PostgreSQL database; exactly one of `table` and `query`.
-    Postgres {
-        /// A connection of domain.yaml.
-        connection: Name,
-        /// `schema.table`
-        table: Option<String>,
-        /// A query that only reads.
-        query: Option<String>,
-    },
 }
 
 /// An output port: one table.
@@ -305,7 +273,7 @@ fn input<'n>(findings: &'n Findings<'n>, name: &Spanned<Name>, node: &'n Node) -
     let input = match (fields.entry("source"), fields.entry("product")) {
         (Some(_), None) => {
             not_yet(&fields, &["contract", "incremental"]);
-            source(&fields).map(InputManifest::Source)
+            source::read(&fields).map(InputManifest::Source)
         }
         (None, Some(_)) => product_input(&fields).map(InputManifest::Product),
         (found, _) => {
@@ -353,88 +321,6 @@ fn required_major(fields: &Fields<'_>) -> Option<Spanned<u32>> {
         fields.findings().error_hinting("MW0117", node.span, "`version` of an input is the major of a contract", hint);
     }
     major.map(|value| Spanned { value, span: node.span })
-}
-
-fn source(outer: &Fields<'_>) -> Option<SourceInput> {
-    let fields = outer.fields("source")?;
-    let kind = fields.required_text("type");
-    let span = kind.map_or(fields.at(), |kind| kind.span);
-    let (kind, connection) = match kind?.value {
-        "csv" => {
-            let path = path(&fields);
-            let options = fields.fields("options").map(csv_options).unwrap_or_default();
-            (path.map(|path| SourceKind::Csv { path, options }), span)
-        }
-        "json" => (path(&fields).map(|path| SourceKind::Json { path }), span),
-        "parquet" => (path(&fields).map(|path| SourceKind::Parquet { path }), span),
-        "postgres" => {
-            let connection = fields.required_name("connection");
-            let at = connection.as_ref().map_or(span, |connection| connection.span);
-            (postgres(&fields, connection.map(|c| c.value)), at)
-        }
-        later @ ("kafka" | "avro" | "sqlite" | "delta" | "mysql" | "excel" | "iceberg") => {
-            let message = format!("sources of type `{later}` are not available in this version");
-            outer.findings().error_hinting("MW0118", span, message, "Available: `csv`, `json`, `parquet`, `postgres`.");
-            return None;
-        }
-        other => {
-            let message = format!("`{}` is not a type of source", shown(other));
-            outer.findings().unknown("MW0114", span, message, other, ["csv", "json", "parquet", "postgres"]);
-            return None;
-        }
-    };
-    let span = fields.at();
-    fields.finish();
-    Some(SourceInput { source: Spanned { value: kind?, span }, connection })
-}
-
-fn path(fields: &Fields<'_>) -> Option<String> {
-    let text = fields.required_text("path")?;
-    inner_path(fields.findings(), text).map(|path| path.value)
-}
-
-fn postgres(fields: &Fields<'_>, connection: Option<Name>) -> Option<SourceKind> {
-    let table = fields.text("table");
-    let query = fields.text("query");
-    if table.is_some() == query.is_some() {
-        let message = "a postgres source has either a `table` or a `query`";
-        fields.findings().error("MW0112", fields.at(), message);
-    }
-    for text in [table, query].into_iter().flatten() {
-        refuse_template(fields.findings(), text);
-    }
-    let owned = |text: Option<Spanned<&str>>| text.map(|text| text.value.to_owned());
-    Some(SourceKind::Postgres { connection: connection?, table: owned(table), query: owned(query) })
-}
-
-fn csv_options(fields: Fields<'_>) -> CsvOptions {
-    let default = CsvOptions::default();
-    let options = CsvOptions {
-        delimiter: ascii_character(&fields, "delimiter").unwrap_or(default.delimiter),
-        quote: ascii_character(&fields, "quote").unwrap_or(default.quote),
-        header: fields.bool("header").unwrap_or(default.header),
-        null: match fields.node("null").map(|node| &node.kind) {
-            Some(NodeKind::Text(text)) => vec![text.clone()],
-            _ => fields.texts("null").into_iter().map(|text| text.value.to_owned()).collect(),
-        },
-    };
-    if options.delimiter == options.quote {
-        let message = "`delimiter` and `quote` are the same character";
-        fields.findings().error("MW0123", fields.span_of("delimiter"), message);
-    }
-    fields.finish();
-    options
-}
-
-fn ascii_character(fields: &Fields<'_>, key: &'static str) -> Option<char> {
-    let text = fields.text(key)?;
-    let mut chars = text.value.chars();
-    let one = chars.next().filter(|c| c.is_ascii() && !matches!(c, '\r' | '\n') && chars.next().is_none());
-    if one.is_none() {
-        let message = format!("`{key}` must be one ASCII character");
-        fields.findings().error_hinting("MW0123", text.span, message, "A tab is written \"\\t\".");
-    }
-    one
 }
 
 fn output<'n>(findings: &'n Findings<'n>, name: &Spanned<Name>, node: &'n Node) -> Option<OutputManifest> {

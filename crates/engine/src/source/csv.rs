@@ -1,15 +1,17 @@
 //! CSV files, read record by record within bounds, so that a fault is named with its file and line.
 
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef};
 use csv_core::ReadRecordResult;
 use datafusion::physical_plan::streaming::PartitionStream;
+use encoding_rs::Encoding;
 use meshwork_core::product::CsvOptions;
 use meshwork_core::{Error, Result};
 
+use super::content::{self, Text};
 use super::file::SourceFile;
 use super::stream::{Assembly, FilePartition, Sink};
 use super::text::{TextColumn, TextType};
@@ -36,12 +38,40 @@ struct Shared {
     reading: Reading,
 }
 
+/// The options, validated.
 #[derive(Clone, Debug)]
-struct Dialect {
+pub(super) struct Dialect {
     delimiter: u8,
-    quote: u8,
+    quote: Option<u8>,
+    escape: Option<u8>,
+    comment: Option<u8>,
+    skip: u32,
     header: bool,
+    encoding: &'static Encoding,
     null: Vec<String>,
+}
+
+impl Dialect {
+    pub fn of(input: &str, options: &CsvOptions) -> Result<Self> {
+        let optional = |what, c: Option<char>| c.map(|c| ascii(input, what, c)).transpose();
+        Ok(Self {
+            delimiter: ascii(input, "delimiter", options.delimiter)?,
+            quote: optional("quote", options.quote)?,
+            escape: optional("escape character", options.escape)?,
+            comment: optional("comment character", options.comment)?,
+            skip: options.skip,
+            header: options.header,
+            encoding: content::encoding(&options.encoding).ok_or_else(|| {
+                Error::check("MW0506", format!("input `{input}`: `{}` is not a text encoding", options.encoding))
+                    .hint("use a label such as `utf-8`, `utf-16`, `windows-1252` or `iso-8859-15`")
+            })?,
+            null: options.null.clone(),
+        })
+    }
+
+    fn is_null(&self, text: &str) -> bool {
+        text.is_empty() || self.null.iter().any(|null| null == text)
+    }
 }
 
 pub fn open(
@@ -51,12 +81,7 @@ pub fn open(
     typing: &Typing,
     reading: Reading,
 ) -> Result<Arc<dyn Source>> {
-    let dialect = Dialect {
-        delimiter: ascii(input, "delimiter", options.delimiter)?,
-        quote: ascii(input, "quote", options.quote)?,
-        header: options.header,
-        null: options.null.clone(),
-    };
+    let dialect = Dialect::of(input, options)?;
     let mut names: Option<(Vec<String>, &SourceFile)> = None;
     for file in &files {
         let found = header(file, &dialect)?;
@@ -166,7 +191,7 @@ fn differs(first: &SourceFile, expected: &[String], file: &SourceFile, found: &[
 fn invalid_utf8(file: &SourceFile, line: u64, column: Option<&str>) -> Error {
     let column = column.map(|c| format!(", column `{c}`")).unwrap_or_default();
     Error::check("MW0504", format!("`{}`, line {line}{column}: not valid UTF-8", file.name))
-        .hint("convert the file to UTF-8 first, for example with `iconv -f WINDOWS-1252 -t UTF-8`")
+        .hint("set `options: { encoding: … }` to the encoding that the file was written in, such as `windows-1252`")
 }
 
 fn read(shared: &Shared, file: &SourceFile, assembly: &Assembly, sink: Sink<'_>) -> Result<()> {
@@ -193,7 +218,7 @@ fn read(shared: &Shared, file: &SourceFile, assembly: &Assembly, sink: Sink<'_>)
         }
         for (column, at) in columns.iter_mut().zip(&wanted) {
             let text = record.text(*at).map_err(|()| invalid_utf8(file, record.line, Some(&shared.names[*at])))?;
-            if text.is_empty() || shared.dialect.null.iter().any(|null| null == text) {
+            if shared.dialect.is_null(text) {
                 column.append_null();
             } else if !column.append(text) {
                 shared
@@ -245,55 +270,58 @@ fn wrong_width(file: &SourceFile, record: &Record<'_>, shared: &Shared) -> Error
 }
 
 /// One record. Fields are valid only until the next one is read.
-struct Record<'a> {
+pub(super) struct Record<'a> {
     /// Where it starts; the first line of a file is 1.
-    line: u64,
+    pub line: u64,
     bytes: &'a [u8],
     ends: &'a [usize],
 }
 
 impl<'a> Record<'a> {
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    fn text(&self, at: usize) -> Result<&'a str, ()> {
+    pub fn text(&self, at: usize) -> Result<&'a str, ()> {
         let from = if at == 0 { 0 } else { self.ends[at - 1] };
         std::str::from_utf8(&self.bytes[from..self.ends[at]]).map_err(|_| ())
     }
 }
 
-struct Records<'f> {
+pub(super) struct Records<'f> {
     file: &'f SourceFile,
-    input: BufReader<std::fs::File>,
+    input: Text,
     parser: csv_core::Reader,
+    comment: Option<u8>,
     output: Vec<u8>,
     ends: Vec<usize>,
-    consumed: u64,
+    pub consumed: u64,
 }
 
 impl<'f> Records<'f> {
-    fn open(file: &'f SourceFile, dialect: &Dialect) -> Result<Self> {
-        let mut input = BufReader::with_capacity(256 << 10, file.open()?);
-        let start = input.fill_buf().map_err(|error| file.unreadable(&error))?;
-        if start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]) {
-            return Err(Error::check("MW0504", format!("`{}` is UTF-16, not UTF-8", file.name))
-                .hint("convert the file to UTF-8 first, for example with `iconv -f UTF-16 -t UTF-8`"));
-        }
-        Ok(Self {
-            file,
-            input,
-            parser: csv_core::ReaderBuilder::new().delimiter(dialect.delimiter).quote(dialect.quote).build(),
-            output: vec![0; 4 << 10],
-            ends: vec![0; 64],
-            consumed: 0,
-        })
+    pub fn open(file: &'f SourceFile, dialect: &Dialect) -> Result<Self> {
+        Self::of(file, content::text(file, dialect.encoding)?, dialect)
     }
 
-    fn next(&mut self) -> Result<Option<Record<'_>>> {
+    pub fn of(file: &'f SourceFile, input: Text, dialect: &Dialect) -> Result<Self> {
+        let parser = csv_core::ReaderBuilder::new()
+            .delimiter(dialect.delimiter)
+            .quote(dialect.quote.unwrap_or(b'"'))
+            .quoting(dialect.quote.is_some())
+            .escape(dialect.escape)
+            .build();
+        let (output, ends) = (vec![0; 4 << 10], vec![0; 64]);
+        let mut records = Self { file, input, parser, comment: dialect.comment, output, ends, consumed: 0 };
+        for _ in 0..dialect.skip {
+            records.skip_line()?;
+        }
+        Ok(records)
+    }
+
+    pub fn next(&mut self) -> Result<Option<Record<'_>>> {
         // csv-core counts a line when it consumes the break, and skips empty lines before a record: so the record's
         // line is the counter once its first byte that is not a line break comes.
-        self.skip_breaks()?;
+        self.skip_to_record()?;
         let line = self.parser.line();
         let (mut out, mut ended) = (0, 0);
         loop {
@@ -330,10 +358,14 @@ impl<'f> Records<'f> {
         }
     }
 
-    /// Consumes line breaks between records, counting the lines.
-    fn skip_breaks(&mut self) -> Result<()> {
+    /// Consumes line breaks and comments between records, counting the lines.
+    fn skip_to_record(&mut self) -> Result<()> {
         loop {
             let input = self.input.fill_buf().map_err(|error| self.file.unreadable(&error))?;
+            if self.comment.is_some_and(|comment| input.first() == Some(&comment)) {
+                self.skip_line()?;
+                continue;
+            }
             let breaks = input.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
             if breaks == 0 {
                 return Ok(());
@@ -342,6 +374,22 @@ impl<'f> Records<'f> {
             self.parser.set_line(self.parser.line() + lines);
             self.input.consume(breaks);
             self.consumed += breaks as u64;
+        }
+    }
+
+    fn skip_line(&mut self) -> Result<()> {
+        loop {
+            let input = self.input.fill_buf().map_err(|error| self.file.unreadable(&error))?;
+            let end = input.iter().position(|b| *b == b'\n');
+            let taken = end.map_or(input.len(), |at| at + 1);
+            self.input.consume(taken);
+            self.consumed += taken as u64;
+            if end.is_some() {
+                self.parser.set_line(self.parser.line() + 1);
+            }
+            if end.is_some() || taken == 0 {
+                return Ok(());
+            }
         }
     }
 }

@@ -17,6 +17,15 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
+    /// A file that the caller names, wherever it lies: for people's own commands, never for what a domain declares.
+    pub fn own(path: &Path) -> Result<Self> {
+        let name =
+            path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+        let real = path.canonicalize().map_err(|error| unreadable(&name, &error))?;
+        let folder = real.parent().unwrap_or(Path::new("/")).to_owned();
+        Ok(Self { name, path: real, folder })
+    }
+
     /// Opens it for reading. What was swapped for a link, a pipe or a device since it was found is refused.
     pub fn open(&self) -> Result<File> {
         // Opening a FIFO for reading would wait for a writer; with O_NONBLOCK it does not, and the check below refuses it.
@@ -141,6 +150,10 @@ fn not_a_file(name: &str) -> Error {
 }
 
 fn unreadable(name: &str, error: &io::Error) -> Error {
+    // Decompressing and decoding say themselves what is wrong.
+    if let Some(own) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        return own.clone();
+    }
     Error::environment("MW0502", format!("`{name}` cannot be read: {}", error.kind()))
         .hint("check that the file exists and that the user running meshwork may read it")
 }

@@ -1,12 +1,16 @@
-//! JSON lines: one object a line. Values are kept as written until they meet their type, so that no digit is lost.
+//! JSON: one object a line, an array of objects, or records inside a document. Values are kept as written until they
+//! meet their type, so that no digit is lost.
+
+mod records;
+mod value;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef};
 use datafusion::physical_plan::streaming::PartitionStream;
+use meshwork_core::product::{Absent, JsonOptions, record_path};
 use meshwork_core::types::ColumnType;
 use meshwork_core::{Error, Result};
 
@@ -14,10 +18,11 @@ use super::file::SourceFile;
 use super::stream::{Assembly, FilePartition, Sink};
 use super::text::{TextColumn, TextType};
 use super::{BATCH_BYTES, BATCH_ROWS, Reading, Source, Typing};
+use records::Records;
+use value::{Path, split_object};
 
-const MAX_LINE: usize = 16 << 20;
-/// Keys that the contract does not name are looked for in this many lines of each file.
-const SAMPLED_LINES: usize = 1000;
+/// Keys that the contract does not name are looked for in this many records of each file.
+const SAMPLED: usize = 1000;
 
 #[derive(Debug)]
 struct JsonSource {
@@ -27,33 +32,54 @@ struct JsonSource {
 
 #[derive(Debug)]
 struct Shared {
+    input: String,
     names: Vec<String>,
+    paths: Vec<Path>,
+    /// The keys of records that some column looks at.
+    keys: BTreeSet<String>,
     types: Vec<TextType>,
     typing: Typing,
     schema: SchemaRef,
+    records: Option<Vec<String>>,
+    absent: Absent,
     reading: Reading,
 }
 
-/// The columns are those of the contract (by physical name) and the keys of the first lines, which are text.
-pub fn open(files: Vec<SourceFile>, contract: &[String], typing: &Typing, reading: Reading) -> Result<Arc<dyn Source>> {
+/// The columns are those of the contract (by physical name) and the keys of the first records, which are text.
+pub fn open(
+    input: &str,
+    files: Vec<SourceFile>,
+    contract: &[String],
+    options: &JsonOptions,
+    typing: &Typing,
+    reading: Reading,
+) -> Result<Arc<dyn Source>> {
+    let records = match &options.records {
+        None => None,
+        Some(path) => Some(record_path(path).ok_or_else(|| {
+            Error::check("MW0534", format!("input `{input}`: `{path}` is not a path to records"))
+                .hint("write `$` for the whole document, `$.a.b` for an array inside")
+        })?),
+    };
     let mut seen = BTreeSet::new();
     for file in &files {
-        let mut lines = Lines::open(file)?;
-        for _ in 0..SAMPLED_LINES {
-            let Some((number, line)) = lines.next()? else { break };
-            seen.extend(members(file, number, line)?.into_iter().map(|(key, _)| key));
+        let mut records = Records::open(file, records.as_deref())?;
+        for _ in 0..SAMPLED {
+            let Some((line, text)) = records.next()? else { break };
+            seen.extend(members(file, line, text)?.into_iter().map(|(key, _)| key));
         }
     }
     let mut names: Vec<String> = contract.to_vec();
     names.extend(seen.into_iter().filter(|key| !contract.contains(key)));
+    let paths: Vec<Path> = names.iter().map(|name| Path::of(name)).collect();
+    let keys = paths.iter().map(|path| path.first().to_owned()).chain(names.iter().cloned()).collect();
     let types: Vec<TextType> = names.iter().map(|name| typing.or_text(name)).collect();
     let schema = Arc::new(Schema::new(
         names.iter().zip(&types).map(|(name, ty)| ArrowField::new(name, ty.arrow(), true)).collect::<Vec<_>>(),
     ));
-    Ok(Arc::new(JsonSource {
-        shared: Arc::new(Shared { names, types, typing: typing.clone(), schema, reading }),
-        files,
-    }))
+    let (input, typing, absent) = (input.to_owned(), typing.clone(), options.absent);
+    let shared = Shared { input, names, paths, keys, types, typing, schema, records, absent, reading };
+    Ok(Arc::new(JsonSource { shared: Arc::new(shared), files }))
 }
 
 impl Source for JsonSource {
@@ -83,42 +109,44 @@ impl Source for JsonSource {
 fn read(shared: &Shared, file: &SourceFile, assembly: &Assembly, sink: Sink<'_>) -> Result<()> {
     let wanted = assembly.data_columns();
     let mut columns: Vec<TextColumn> = wanted.iter().map(|at| TextColumn::new(&shared.types[*at])).collect();
+    // Whether the key of each column has come.
+    let mut come = vec![false; wanted.len()];
     let mut rows = Vec::with_capacity(BATCH_ROWS);
-    let mut bytes = 0;
-    let mut lines = Lines::open(file)?;
-    while let Some((number, line)) = lines.next()? {
-        bytes += line.len() as u64 + 1;
-        let object = members(file, number, line)?;
-        for (column, at) in columns.iter_mut().zip(&wanted) {
-            let name = &shared.names[*at];
-            // Of a key that comes twice, the last counts, as in most readers.
-            let raw = object.iter().rev().find(|(key, _)| key == name).map_or("null", |(_, raw)| *raw);
-            if raw == "null" {
-                column.append_null();
-                continue;
+    let (mut bytes, mut count, mut lines) = (0, 0u64, (0, 0));
+    let mut records = Records::open(file, shared.records.as_deref())?;
+    while let Some((line, text)) = records.next()? {
+        bytes += text.len() as u64 + 1;
+        count += 1;
+        lines = (if count == 1 { line } else { lines.0 }, line);
+        let object = members(file, line, text)?;
+        for (key, _) in &object {
+            if !shared.keys.contains(key) {
+                shared.reading.news.add(&shared.input, key, &file.name, line);
             }
-            let nested = matches!(shared.types[*at].native, ColumnType::List(_) | ColumnType::Struct(_));
-            let fits = if raw.starts_with('"') && !nested {
-                match serde_json::from_str::<String>(raw) {
-                    Ok(text) => column.append(&text),
-                    Err(_) => column.append(raw),
-                }
-            } else {
-                column.append(raw)
-            };
-            if !fits {
-                shared.reading.unfit.record(name, &file.name, number, || {
+        }
+        for ((column, at), come) in columns.iter_mut().zip(&wanted).zip(&mut come) {
+            let found = shared.paths[*at].find(&object);
+            *come |= found.is_some();
+            if !append(column, &shared.types[*at], found.unwrap_or("null")) {
+                shared.reading.unfit.record(&shared.names[*at], &file.name, line, || {
                     let value =
                         |(key, raw): &(String, &str)| Some((shared.typing.field_of(key)?, Some((*raw).to_owned())));
                     object.iter().filter_map(value).collect()
                 });
             }
         }
-        rows.push(i64::try_from(number).unwrap_or(i64::MAX));
+        rows.push(i64::try_from(line).unwrap_or(i64::MAX));
         if rows.len() == BATCH_ROWS || bytes >= BATCH_BYTES {
             shared.reading.meter.add(rows.len() as u64, std::mem::take(&mut bytes));
             if !flush(&mut columns, &mut rows, assembly, sink)? {
                 return Ok(());
+            }
+        }
+    }
+    if count > 0 && shared.absent == Absent::Error {
+        for (at, _) in wanted.iter().zip(&come).filter(|(_, come)| !**come) {
+            if shared.typing.get(&shared.names[*at]).is_some() {
+                return Err(gone(file, &shared.names[*at], count, lines));
             }
         }
     }
@@ -129,6 +157,36 @@ fn read(shared: &Shared, file: &SourceFile, assembly: &Assembly, sink: Sink<'_>)
     Ok(())
 }
 
+/// Whether the value, as written, fits the column's type; else a null is appended.
+fn append(column: &mut TextColumn, ty: &TextType, raw: &str) -> bool {
+    if raw == "null" {
+        column.append_null();
+        return true;
+    }
+    let nested = matches!(ty.native, ColumnType::List(_) | ColumnType::Struct(_));
+    if raw.starts_with(['{', '[']) && ty.native == ColumnType::Text && !ty.json {
+        column.append_null();
+        return false;
+    }
+    if raw.starts_with('"') && !nested {
+        return match serde_json::from_str::<String>(raw) {
+            Ok(text) => column.append(&text),
+            Err(_) => column.append(raw),
+        };
+    }
+    column.append(raw)
+}
+
+fn gone(file: &SourceFile, column: &str, count: u64, (first, last): (u64, u64)) -> Error {
+    let message = format!(
+        "`{}`, lines {first} to {last}: the column `{column}` of the contract is in none of the {count} records",
+        file.name
+    );
+    Error::check("MW0533", message)
+        .hint("the source may have changed: let the contract follow, or name the new key as the field's physicalName")
+        .hint("if a key may be absent when it has no value, set `options: { absent: \"null\" }`")
+}
+
 fn flush(columns: &mut [TextColumn], rows: &mut Vec<i64>, assembly: &Assembly, sink: Sink<'_>) -> Result<bool> {
     let arrays: Vec<ArrayRef> = columns.iter_mut().map(TextColumn::finish).collect();
     let batch = assembly.batch(&arrays, std::mem::replace(rows, Vec::with_capacity(BATCH_ROWS)))?;
@@ -136,148 +194,25 @@ fn flush(columns: &mut [TextColumn], rows: &mut Vec<i64>, assembly: &Assembly, s
 }
 
 /// Keys with their values as written.
-fn members<'l>(file: &SourceFile, number: u64, line: &'l str) -> Result<Vec<(String, &'l str)>> {
+fn members<'l>(file: &SourceFile, line: u64, text: &'l str) -> Result<Vec<(String, &'l str)>> {
     let fault = |what: &str| {
-        Error::check("MW0508", format!("`{}`, line {number}: {what}", file.name))
-            .hint("each line holds one JSON object; a JSON array of objects can be converted with `jq -c '.[]'`")
+        Error::check("MW0508", format!("`{}`, line {line}: {what}", file.name)).hint(
+            "a JSON source holds one object a line, or an array of objects; `options: { records: $.… }` names an array inside a document",
+        )
     };
-    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(line) {
-        return Err(fault(&format!("not valid JSON at column {}", error.column())));
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        let at = if error.line() > 1 {
+            format!("line {} of the record", error.line())
+        } else {
+            format!("column {}", error.column())
+        };
+        return Err(fault(&format!("not valid JSON at {at}")));
     }
-    if !line.trim_start().starts_with('{') {
+    if !text.trim_start().starts_with('{') {
         return Err(fault("not a JSON object"));
     }
-    split_object(line).ok_or_else(|| fault("not a JSON object"))
-}
-
-/// Splits the text of an object, which is known to be valid JSON, into its members.
-fn split_object(text: &str) -> Option<Vec<(String, &str)>> {
-    let bytes = text.as_bytes();
-    let skip = |mut at: usize| {
-        while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
-            at += 1;
-        }
-        at
-    };
-    let mut members = Vec::new();
-    let mut at = skip(skip(0) + 1);
-    while *bytes.get(at)? != b'}' {
-        let end = end_of_value(bytes, at)?;
-        let key: String = serde_json::from_str(text.get(at..end)?).ok()?;
-        let value = skip(skip(end) + 1);
-        let end = end_of_value(bytes, value)?;
-        members.push((key, text.get(value..end)?));
-        at = skip(end);
-        if *bytes.get(at)? == b',' {
-            at = skip(at + 1);
-        }
-    }
-    Some(members)
-}
-
-/// Where the value that starts at `at` ends.
-fn end_of_value(bytes: &[u8], mut at: usize) -> Option<usize> {
-    let (mut depth, mut quoted) = (0u32, false);
-    loop {
-        let byte = *bytes.get(at)?;
-        if quoted {
-            match byte {
-                b'\\' => at += 1,
-                b'"' => quoted = false,
-                _ => {}
-            }
-            at += 1;
-            if !quoted && depth == 0 {
-                return Some(at);
-            }
-            continue;
-        }
-        match byte {
-            b'"' => quoted = true,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth == 0 => return Some(at),
-            b'}' | b']' => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(at + 1);
-                }
-            }
-            b',' | b':' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => return Some(at),
-            _ => {}
-        }
-        at += 1;
-    }
-}
-
-struct Lines<'f> {
-    file: &'f SourceFile,
-    input: BufReader<std::fs::File>,
-    buffer: Vec<u8>,
-    number: u64,
-}
-
-impl<'f> Lines<'f> {
-    fn open(file: &'f SourceFile) -> Result<Self> {
-        let mut input = BufReader::with_capacity(256 << 10, file.open()?);
-        let start = input.fill_buf().map_err(|error| file.unreadable(&error))?;
-        if start.starts_with(&[0xEF, 0xBB, 0xBF]) {
-            input.consume(3);
-        }
-        Ok(Self { file, input, buffer: Vec::new(), number: 0 })
-    }
-
-    /// The next line that is not blank, with its number.
-    fn next(&mut self) -> Result<Option<(u64, &str)>> {
-        loop {
-            self.buffer.clear();
-            loop {
-                let chunk = self.input.fill_buf().map_err(|error| self.file.unreadable(&error))?;
-                let (taken, done) = match chunk.iter().position(|b| *b == b'\n') {
-                    Some(at) => (at + 1, true),
-                    None => (chunk.len(), chunk.is_empty()),
-                };
-                self.buffer.extend_from_slice(&chunk[..taken]);
-                self.input.consume(taken);
-                if self.buffer.len() > MAX_LINE {
-                    return Err(Error::limit(
-                        "MW0512",
-                        format!("`{}`: line {} is longer than 16 MiB", self.file.name, self.number + 1),
-                    )
-                    .hint(
-                        "each line holds one JSON object; a JSON array of objects can be converted with `jq -c '.[]'`",
-                    ));
-                }
-                if done {
-                    break;
-                }
-            }
-            if self.buffer.is_empty() {
-                return Ok(None);
-            }
-            self.number += 1;
-            if !self.buffer.iter().all(u8::is_ascii_whitespace) {
-                break;
-            }
-        }
-        let line = std::str::from_utf8(&self.buffer).map_err(|_| {
-            Error::check("MW0504", format!("`{}`, line {}: not valid UTF-8", self.file.name, self.number))
-                .hint("JSON is always UTF-8: write the file again")
-        })?;
-        Ok(Some((self.number, line.trim_end())))
-    }
+    split_object(text).ok_or_else(|| fault("not a JSON object"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn members_keep_their_text() {
-        let text = r#" { "a" : 0.10 , "b\"c":"x,}\\", "n":null,"o":{"k":[1,{"z":"]"}]},"t":true }"#;
-        let found = split_object(text).expect("an object");
-        let expected =
-            [("a", "0.10"), ("b\"c", r#""x,}\\""#), ("n", "null"), ("o", r#"{"k":[1,{"z":"]"}]}"#), ("t", "true")];
-        assert_eq!(found.iter().map(|(k, v)| (k.as_str(), *v)).collect::<Vec<_>>(), expected);
-        assert_eq!(split_object("{}"), Some(Vec::new()));
-    }
-}
+mod tests;

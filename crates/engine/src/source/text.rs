@@ -26,11 +26,13 @@ pub struct TextType {
     pub zone: Option<FixedOffset>,
     /// strftime pattern of dates and timestamps, instead of ISO 8601.
     pub format: Option<String>,
+    /// A text that may hold a JSON object or array.
+    pub json: bool,
 }
 
 impl TextType {
     pub fn plain(native: ColumnType) -> Self {
-        Self { native, time_of_day: false, zone: None, format: None }
+        Self { native, time_of_day: false, zone: None, format: None, json: false }
     }
 
     pub fn of(field: &Field) -> Self {
@@ -40,6 +42,8 @@ impl TextType {
             time_of_day: field.logical_type == LogicalType::Time && field.native == ColumnType::Text,
             zone: field.default_timezone.as_deref().and_then(parse_zone),
             format: field.format.clone().filter(|format| temporal && format.contains('%')),
+            json: matches!(field.logical_type, LogicalType::Object | LogicalType::Array)
+                || field.physical_type.as_ref().is_some_and(|ty| ty.to_ascii_lowercase().starts_with("json")),
         }
     }
 

@@ -139,6 +139,9 @@ impl Run {
                 }
                 None => first?,
             };
+            for line in done.reading.news.lines() {
+                self.log("info", line);
+            }
             report.rows_read += reading.meter.rows();
             report.bytes_read += reading.meter.bytes();
             report.timings.push((format!("{}: build", output.name), self.millis_since(before)));

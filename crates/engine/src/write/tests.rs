@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use deltalake_core::DeltaTableBuilder;
 use meshwork_control::port::data::{
-    ColumnMask, GovernedColumn, GovernedTable, InputSpec, OutputSpec, RunEvent, RunLimits, SourceSpec,
+    ColumnMask, FilesSpec, GovernedColumn, GovernedTable, InputSpec, OutputSpec, RunEvent, RunLimits, SourceSpec,
 };
 use meshwork_core::contract::{Field, Table};
 use meshwork_core::filter::{Comparison, Predicate, RowFilter};
 use meshwork_core::id::{ColumnId, OutputId};
 use meshwork_core::lineage::Inherited;
 use meshwork_core::mask::Mask;
-use meshwork_core::product::{CsvOptions, Mode, OnViolation};
+use meshwork_core::product::{CsvOptions, JsonOptions, Mode, OnViolation};
 use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, Rule, Scope, Threshold, Unit, gate};
 use meshwork_core::types::{ColumnType, Literal, LogicalType};
 use meshwork_core::{Error, Severity};
@@ -72,8 +72,7 @@ impl Mesh {
 
     fn csv(&self) -> InputSpec {
         InputSpec::Source(SourceSpec::Csv {
-            folder: self.folder.path().join("domain"),
-            path: "*.csv".into(),
+            files: FilesSpec::Folder { folder: self.folder.path().join("domain"), path: "*.csv".into() },
             options: CsvOptions::default(),
         })
     }
@@ -524,10 +523,10 @@ async fn json_lines_and_parquet() {
         ]
     };
     let input = |kind: &str, mesh: &Mesh| {
-        let (folder, path) = (mesh.folder.path().join("domain"), format!("*.{kind}"));
+        let files = FilesSpec::Folder { folder: mesh.folder.path().join("domain"), path: format!("*.{kind}") };
         InputSpec::Source(match kind {
-            "json" => SourceSpec::Json { folder, path },
-            _ => SourceSpec::Parquet { folder, path },
+            "json" => SourceSpec::Json { files, options: JsonOptions::default() },
+            _ => SourceSpec::Parquet { files },
         })
     };
     mesh.file(
@@ -591,8 +590,7 @@ async fn several_inputs_unused_ones_and_an_empty_result() {
     mesh.file("a.csv", GOOD);
     let mut spec = mesh.spec("run-1", None, leads(), "SELECT a.lead_id, a.source, a.score FROM raw a WHERE false");
     let absent = SourceSpec::Csv {
-        folder: mesh.folder.path().join("domain"),
-        path: "absent.csv".into(),
+        files: FilesSpec::Folder { folder: mesh.folder.path().join("domain"), path: "absent.csv".into() },
         options: CsvOptions::default(),
     };
     // An input that the SQL does not name is not opened.

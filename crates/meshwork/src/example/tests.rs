@@ -3,12 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshwork_control::port::data::{
-    InputSpec, OutputSpec, RunEngine, RunEvent, RunLimits, RunObserver, RunSpec, SourceSpec,
+    FilesSpec, InputSpec, OutputSpec, RunEngine, RunEvent, RunLimits, RunObserver, RunSpec, SourceSpec,
 };
 use meshwork_core::Severity;
 use meshwork_core::id::{OutputId, RunId};
 use meshwork_core::mesh::Mesh;
-use meshwork_core::product::{Input, SourceKind};
+use meshwork_core::product::{Files, Input, SourceKind};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::quality::Outcome;
 use meshwork_core::run::RunReport;
@@ -101,10 +101,10 @@ async fn stage(folder: &Path, mesh: &Mesh, domain: &str, product: &str) -> RunRe
     let product = &domain.products[product];
     let inputs = product.inputs.iter().map(|(name, input)| {
         let Input::Source(source) = input else { panic!("{name} is not a source") };
-        let folder = folder.join(&domain.path);
+        let at = |files: Files| FilesSpec::Folder { folder: folder.join(&domain.path), path: files.path };
         let spec = match source.kind.clone() {
-            SourceKind::Csv { path, options } => SourceSpec::Csv { folder, path, options },
-            SourceKind::Json { path } => SourceSpec::Json { folder, path },
+            SourceKind::Csv { files, options } => SourceSpec::Csv { files: at(files), options },
+            SourceKind::Json { files, options } => SourceSpec::Json { files: at(files), options },
             other => panic!("{other:?}"),
         };
         (name.to_string(), InputSpec::Source(spec))

@@ -116,12 +116,38 @@ async fn files_of_one_source_agree() {
 async fn other_dialects() {
     let folder = tempfile::tempdir().expect("temp");
     write(folder.path(), "a.csv", "1;'x;y'\n");
-    let options = CsvOptions { delimiter: ';', quote: '\'', header: false, null: vec![] };
+    let options = CsvOptions { delimiter: ';', quote: Some('\''), header: false, ..CsvOptions::default() };
     assert_eq!(rows(folder.path(), &options, &Reading::default()).await, Ok(vec!["1|x;y|0|1".to_owned()]));
     let wrong = opened(folder.path(), &CsvOptions::default(), &Reading::default()).expect("opens");
     assert!(wrong.hint().expect("a hint").contains("';'"));
     let broken = CsvOptions { delimiter: 'é', ..CsvOptions::default() };
     assert_eq!(opened(folder.path(), &broken, &Reading::default()).expect_err("refused").code, "MW0506");
+}
+
+#[tokio::test]
+async fn lines_that_are_no_records() {
+    let folder = tempfile::tempdir().expect("temp");
+    write(folder.path(), "a.csv", "Report, \"of May\n\nid,note\n# a remark, \"unbalanced\n1,\"a\\\"b\"\n#\n2,x\n");
+    let options = CsvOptions { skip: 2, comment: Some('#'), escape: Some('\\'), ..CsvOptions::default() };
+    let found = rows(folder.path(), &options, &Reading::default()).await;
+    assert_eq!(found, Ok(vec!["1|a\"b|0|5".to_owned(), "2|x|0|7".to_owned()]));
+    let unquoted = CsvOptions { skip: 2, comment: Some('#'), quote: None, ..CsvOptions::default() };
+    let found = rows(folder.path(), &unquoted, &Reading::default()).await;
+    assert_eq!(found.expect("reads")[0], "1|\"a\\\"b\"|0|5");
+}
+
+#[tokio::test]
+async fn compressed_and_in_another_encoding() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().expect("temp");
+    let (text, _, _) = encoding_rs::WINDOWS_1252.encode("id,score\nMüller,1\n");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&text).expect("packs");
+    write(folder.path(), "a.csv", packed.finish().expect("packs"));
+    let options = CsvOptions { encoding: "windows-1252".into(), ..CsvOptions::default() };
+    assert_eq!(rows(folder.path(), &options, &Reading::default()).await, Ok(vec!["Müller|1|0|2".to_owned()]));
+    let undeclared = rows(folder.path(), &CsvOptions::default(), &Reading::default()).await.expect_err("not UTF-8");
+    assert_eq!(undeclared.code, "MW0504");
 }
 
 #[tokio::test]
