@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod backup;
 pub mod check;
 pub mod checkout;
 pub mod credential;

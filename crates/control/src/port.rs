@@ -2,6 +2,7 @@
 //! the binary (processes).
 
 pub mod audit;
+pub mod backup;
 pub mod data;
 pub mod process;
 pub mod state;

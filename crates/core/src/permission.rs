@@ -62,10 +62,12 @@ pub enum ApiAction {
     ReadAudit,
     VerifyAudit,
     ReadMetrics,
+    // All of it, secrets included.
+    Backup,
 }
 
 impl ApiAction {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::ReadApiDescription,
         Self::ReadHealth,
         Self::WhoAmI,
@@ -102,6 +104,7 @@ impl ApiAction {
         Self::ReadAudit,
         Self::VerifyAudit,
         Self::ReadMetrics,
+        Self::Backup,
     ];
 
     /// `start_run`, as in the golden table and in messages.
@@ -191,7 +194,9 @@ pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>)
         A::StartRun | A::Apply | A::Grant | A::Revoke => owns(subject, resource) || subject.admin,
         A::ListTokens | A::CreateToken | A::RemoveToken => is_self(subject, resource) || subject.admin,
         A::ReadAudit => is_self(subject, resource) || subject.admin,
-        A::ListUsers | A::PutUser | A::RemoveUser | A::Impersonate | A::VerifyAudit | A::ReadMetrics => subject.admin,
+        A::ListUsers | A::PutUser | A::RemoveUser | A::Impersonate | A::VerifyAudit | A::ReadMetrics | A::Backup => {
+            subject.admin
+        }
     };
     if allowed { Ok(()) } else { Err(refused(subject, action, resource)) }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod apply;
 mod audit;
+mod backup;
 mod catalog;
 mod check;
 mod collect;
@@ -121,6 +122,10 @@ enum Command {
     Publications(publication::Publications),
     /// The audit trail
     Audit(audit::Audit),
+    /// The whole mesh as one file, while it goes on being used
+    Backup(backup::Backup),
+    /// A mesh from a backup, in a new folder
+    Restore(backup::Restore),
     /// Local users
     User(user::User),
     /// API tokens
@@ -223,6 +228,8 @@ fn dispatch(command: Command, context: &Context) -> Result<u8> {
         C::Run(args) => block_on(context, args.run(context)),
         C::Runs(args) => block_on(context, args.run(context)),
         C::Logs(args) => block_on(context, args.run(context)),
+        C::Backup(args) => block_on(context, args.run(context)),
+        C::Restore(args) => block_on(context, args.run(context)),
         C::Collect(args) => block_on(context, args.run(context)),
         C::Sql(args) => block_on(context, args.run(context)),
         C::Access(args) => block_on(context, args.run(context)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use meshwork_control::access::AccessService;
 use meshwork_control::audit::AuditService;
+use meshwork_control::backup::BackupService;
 use meshwork_control::credential::CredentialService;
 use meshwork_control::governance::Governance;
 use meshwork_control::mesh::{MeshReader, MeshService};
@@ -27,6 +28,7 @@ use meshwork_engine::write::{Writer, WriterConfig};
 use meshwork_server::http::{AppState, Session, router};
 use meshwork_store::{Opened, SqliteState, StateFolder, StateLock};
 
+use crate::backup::archive::FolderArchiver;
 use crate::client::Client;
 use crate::config::{ChildSettings, Config};
 use crate::effect::{Faulty, KillAt, SystemClock, SystemEntropy};
@@ -115,6 +117,10 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
     let folder = lock.folder().path().to_owned();
     let temporary = folder.join("tmp");
     remove_leftovers(&temporary);
+    std::fs::create_dir_all(&temporary).map_err(|error| {
+        Error::environment("MW0401", format!("the folder {}: {error}", temporary.display()))
+            .hint("queries and runs need room for temporary files beside the state")
+    })?;
     let ids = Ids { clock: &*clock, entropy: &*entropy };
     let state = Arc::new(SqliteState::open(&lock.folder().database(), ids).await?);
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -146,7 +152,7 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
     let applied = reader.applied().await?;
     let process = SelfProcess {
         program: program()?,
-        temporary,
+        temporary: temporary.clone(),
         secrets: folder.join("secrets"),
         fault: config.faults.child.clone(),
         mesh: applied.mesh_id.clone(),
@@ -172,7 +178,21 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
     };
     let runs = Arc::new(RunService::new(run_ports, settings));
     runs.recover_all().await?;
+    let backup = BackupService {
+        state: state.clone(),
+        mesh: state.clone(),
+        publications: state.clone(),
+        archiver: Arc::new(FolderArchiver {
+            folder: config.folder.clone(),
+            state: folder,
+            temporary: temporary.join("backup"),
+            clock: clock.clone(),
+        }),
+        audit: sink.clone(),
+        clock: clock.clone(),
+    };
     let app = AppState {
+        backup,
         credentials: Arc::new(CredentialService::new(
             state.clone(),
             reader.clone(),

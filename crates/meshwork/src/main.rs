@@ -3,6 +3,7 @@
 //! Architecture invariant: this is the only crate that sees `store`, `engine` and `server` together, and `config` is the
 //! only module that reads the environment.
 
+mod backup;
 mod client;
 mod command;
 mod compose;

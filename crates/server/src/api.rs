@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod audit;
+pub mod backup;
 pub mod contract;
 pub mod data;
 pub mod domain;

@@ -8,6 +8,7 @@
 
 mod agreement;
 mod audit;
+mod copy;
 mod credential;
 mod fault;
 mod folder;
@@ -21,6 +22,7 @@ mod stored;
 #[cfg(test)]
 mod suite;
 
+pub use copy::settle_copy;
 pub use folder::{Opened, ServerInfo, StateFolder, StateLock};
 pub use root::claim_root;
 pub use sqlite::{OnStep, SqliteState};

@@ -137,6 +137,31 @@ pub const CODES: &[CodeInfo] = &[
         help: "One of the steps of `meshwork demo` did not do what it should; the message says which.",
     },
     CodeInfo {
+        code: "MW1090",
+        title: "Something is there already",
+        help: "`backup` never overwrites a file, and `restore` fills only a folder that is new or empty, for the mesh folder and for every storage root. A storage root that lay outside of the mesh folder is moved with `--storage /old/folder=/new/folder`.",
+    },
+    CodeInfo {
+        code: "MW1091",
+        title: "A backup cannot be written or read",
+        help: "The operating system refused to read or write a file of the mesh or the archive. A backup that was not written to its end is removed.",
+    },
+    CodeInfo {
+        code: "MW1092",
+        title: "A backup is damaged",
+        help: "Every file of a backup is checked against its SHA-256 while it is restored. This one was cut off, changed, or is not a backup. Nothing of it stays in the folder.",
+    },
+    CodeInfo {
+        code: "MW1093",
+        title: "The mesh changed under the backup",
+        help: "A file that a publication needs vanished, or a file of the mesh folder changed its size, while it was packed. Take the backup again.",
+    },
+    CodeInfo {
+        code: "MW1094",
+        title: "The restored mesh does not hold",
+        help: "Everything was unpacked as it was packed, but the audit log's chain is broken or a published table lacks a file. It did so already when the backup was taken.",
+    },
+    CodeInfo {
         code: "MW1040",
         title: "The example cannot be written",
         help: "`meshwork init --template acme` and `meshwork demo` write the example mesh and its data. The operating system refused: choose a folder that can be written, on a disk with space.",

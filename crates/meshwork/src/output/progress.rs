@@ -111,3 +111,27 @@ fn word(phase: Phase) -> &'static str {
         Phase::Committing => "committing",
     }
 }
+
+/// Bytes of something whose end is not known, with their rate; shown once it takes longer than a moment.
+pub struct Counter(ProgressBar);
+
+impl Counter {
+    pub fn new(printer: &Printer, what: &str) -> Self {
+        let target =
+            if printer.draws() { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg} {bytes} ({bytes_per_sec})") {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_owned());
+        Self(bar)
+    }
+
+    pub fn set(&self, bytes: u64) {
+        self.0.set_position(bytes);
+    }
+
+    pub fn end(self) {
+        self.0.finish_and_clear();
+    }
+}

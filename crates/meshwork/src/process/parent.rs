@@ -200,7 +200,8 @@ impl Drop for Folder {
 pub fn remove_leftovers(temporary: &Path) {
     let Ok(entries) = std::fs::read_dir(temporary) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with("run-") {
+        let name = entry.file_name();
+        if name == "backup" || name.to_string_lossy().starts_with("run-") {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }

@@ -41,6 +41,7 @@ fn all() -> Routes {
         .merge(api::audit::routes()) //         GET  /audit  /audit/verify
         .tagged();
     let v1 = metadata
+        .merge(api::backup::routes()) //        GET  /backup
         .merge(api::run::routes()) //           GET  POST /runs         GET /runs/{id}  …/log  …/quality
         .merge(api::plan::routes()) //          POST /plan  /apply  /drift
         .merge(api::query::routes()) //         GET  POST /query

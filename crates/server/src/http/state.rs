@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use meshwork_control::access::AccessService;
 use meshwork_control::audit::AuditService;
+use meshwork_control::backup::BackupService;
 use meshwork_control::credential::CredentialService;
 use meshwork_control::mesh::MeshService;
 use meshwork_control::port::state::{PublicationState, RunLedger};
@@ -21,6 +22,7 @@ pub struct AppState {
     pub access: Arc<AccessService>,
     pub runs: Arc<RunService>,
     pub audit: Arc<AuditService>,
+    pub backup: BackupService,
     pub ledger: Arc<dyn RunLedger>,
     pub publications: Arc<dyn PublicationState>,
     pub clock: Arc<dyn Clock>,

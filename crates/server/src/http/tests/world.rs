@@ -18,10 +18,12 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use futures::{StreamExt, stream};
 use meshwork_control::access::AccessService;
 use meshwork_control::audit::AuditService;
+use meshwork_control::backup::BackupService;
 use meshwork_control::credential::{CredentialService, NewToken, NewUser};
 use meshwork_control::governance::Governance;
 use meshwork_control::mesh::{MeshReader, MeshService};
 use meshwork_control::platform::Ports;
+use meshwork_control::port::backup::{ArchivePlan, Archiver, ByteStream};
 use meshwork_control::port::data::{
     BatchStream, PlanRequest, PlannedQuery, QueryEngine, QueryLimits, RunEngine, RunLimits, RunObserver, RunSpec,
     SqlCheck, SqlChecker, TableUse,
@@ -122,6 +124,14 @@ impl World {
             tokens.push((user, secret));
         }
         let app = AppState {
+            backup: BackupService {
+                state: state.clone(),
+                mesh: state.clone(),
+                publications: state.clone(),
+                archiver: Arc::new(NoArchiver(folder.path().to_owned())),
+                audit: sink.clone(),
+                clock: clock.clone(),
+            },
             credentials: Arc::new(credentials),
             mesh: Arc::new(MeshService::new(ports.clone(), reader, sink.clone())),
             access: Arc::new(AccessService::new(ports.clone(), governance, sink.clone())),
@@ -366,5 +376,19 @@ struct NoProcess;
 impl RunProcess for NoProcess {
     async fn start(&self, _: &RunSpec) -> Result<Box<dyn RunChild>> {
         Err(Error::environment("MW0664", "no processes here"))
+    }
+}
+
+/// Packs the copy of the state, nothing else.
+struct NoArchiver(std::path::PathBuf);
+
+#[async_trait]
+impl Archiver for NoArchiver {
+    fn place(&self) -> Result<std::path::PathBuf> {
+        Ok(self.0.join(format!("{}.db", uuid::Uuid::new_v4())))
+    }
+    async fn pack(&self, plan: ArchivePlan) -> Result<ByteStream> {
+        let bytes = std::fs::read(&plan.state).expect("the copy of the state");
+        Ok(Box::pin(futures::stream::once(async move { Ok(bytes.into()) })))
     }
 }
