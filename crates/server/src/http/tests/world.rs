@@ -385,7 +385,9 @@ struct NoArchiver(std::path::PathBuf);
 #[async_trait]
 impl Archiver for NoArchiver {
     fn place(&self) -> Result<std::path::PathBuf> {
-        Ok(self.0.join(format!("{}.db", uuid::Uuid::new_v4())))
+        let file = tempfile::NamedTempFile::new_in(&self.0).expect("a place");
+        // Only its name: the copy makes the file.
+        Ok(file.path().to_owned())
     }
     async fn pack(&self, plan: ArchivePlan) -> Result<ByteStream> {
         let bytes = std::fs::read(&plan.state).expect("the copy of the state");
