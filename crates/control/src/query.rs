@@ -200,7 +200,7 @@ impl QueryService {
             query: query_id.clone(),
             port: session.port.to_owned(),
             purpose: purposes.first().cloned(),
-            tables: plan.query.tables().iter().map(table_read).collect(),
+            tables: plan.query.tables().iter().map(TableRead::from).collect(),
             reasons: reasons(&plan.tables),
             digest: plan.digest.clone(),
         };
@@ -553,20 +553,6 @@ fn digest(tables: &[Resolved]) -> String {
     all.sort();
     all.dedup();
     Sha256::digest(all.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn table_read(used: &TableUse) -> TableRead {
-    TableRead {
-        domain: used.domain.clone(),
-        output: used.output.clone(),
-        output_id: used.output_id.clone(),
-        major: used.major,
-        delta_version: used.delta_version,
-        columns: used.columns.clone(),
-        masked: used.masked.clone(),
-        filtered: used.filtered,
-        decision_digest: used.decision_digest.clone(),
-    }
 }
 
 fn governed_read(table: &GovernedTable) -> TableRead {

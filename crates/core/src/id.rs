@@ -34,6 +34,9 @@ macro_rules! ids {
             pub fn generate(ids: Ids<'_>) -> Self { Self(ids.uuid().to_string()) }
             pub fn as_str(&self) -> &str { &self.0 }
         }
+        impl From<String> for $name {
+            fn from(text: String) -> Self { Self(text) }
+        }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.0) }
         }

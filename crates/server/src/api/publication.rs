@@ -7,13 +7,13 @@ use meshwork_core::id::PublicationId;
 use meshwork_core::permission::{ApiAction, Resource};
 use meshwork_core::publication::Publication;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::visible::{Visible, unknown};
+use super::visible::{ProductListParams, Visible, of_products, unknown};
 use crate::http::AppState;
 use crate::http::auth::Caller;
-use crate::http::page::{self, Page, PageParams};
+use crate::http::page::{self, Page};
 use crate::http::params::Params;
 use crate::http::problem::Answer;
 use crate::http::table::Routes;
@@ -76,46 +76,23 @@ async fn info(publication: &Publication, visible: &Visible<'_>, app: &AppState) 
     }
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ListParams {
-    /// Only those of this product.
-    #[param(example = "marketing.leads")]
-    product: Option<String>,
-    /// How many at most, 1 to 1000; 100 unless given.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u32>,
-    /// From the `next` link of the page before.
-    cursor: Option<String>,
-}
-
 /// Publications, newest first.
-#[utoipa::path(get, path = "/publications", tag = "publications and runs", params(ListParams),
+#[utoipa::path(get, path = "/publications", tag = "publications and runs", params(ProductListParams),
     responses((status = 200, body = Page<PublicationInfo>)))]
 async fn list(
     State(app): State<AppState>,
     caller: Caller,
     OriginalUri(uri): OriginalUri,
-    Params(asked): Params<ListParams>,
+    Params(asked): Params<ProductListParams>,
 ) -> Answer<Page<PublicationInfo>> {
     caller.may(Resource::Mesh)?;
-    let page = PageParams { limit: asked.limit, cursor: asked.cursor }.read(&uri)?;
     let visible = Visible::to(&caller, &app).await?;
     let product = asked.product.as_deref().map(|name| visible.product_id(name)).transpose()?;
-    let mut before = page.after.map(PublicationId::new);
-    let wanted = page.limit as usize + 1;
-    let mut found: Vec<Publication> = Vec::new();
-    while found.len() < wanted {
-        let batch = app.publications.publications(product.as_ref(), before.as_ref(), page::MAX_LIMIT).await?;
-        let last = batch.len() < page::MAX_LIMIT as usize;
-        before = batch.last().map(|publication| publication.id.clone());
-        found.extend(batch.into_iter().filter(|publication| visible.listed(&publication.product).is_some()));
-        if last {
-            break;
-        }
-    }
-    found.truncate(wanted);
-    let page = page::of_fetched(found, page.limit, &uri, |publication| publication.id.to_string());
+    let fetch = async |before: Option<&PublicationId>| {
+        app.publications.publications(product.as_ref(), before, page::MAX_LIMIT).await
+    };
+    let shown = |publication: &Publication| visible.listed(&publication.product).is_some();
+    let page = of_products(&asked, &uri, fetch, |publication| publication.id.clone(), shown).await?;
     let mut items = Vec::with_capacity(page.items.len());
     for publication in &page.items {
         items.push(info(publication, &visible, &app).await);

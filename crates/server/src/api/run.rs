@@ -14,14 +14,14 @@ use meshwork_core::permission::{ApiAction, Resource};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::run::{Run, RunReport};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::visible::{Visible, unknown};
+use super::visible::{ProductListParams, Visible, of_products, unknown};
 use super::word;
 use crate::http::auth::Caller;
 use crate::http::body::JsonBody;
-use crate::http::page::{self, Page, PageParams};
+use crate::http::page::{self, Page};
 use crate::http::params::Params;
 use crate::http::problem::{Answer, Problem};
 use crate::http::table::Routes;
@@ -79,50 +79,23 @@ fn info(run: &Run, owned: bool) -> RunInfo {
     }
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ListParams {
-    /// Only those of this product.
-    #[param(example = "marketing.leads")]
-    product: Option<String>,
-    /// How many at most, 1 to 1000; 100 unless given.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u32>,
-    /// From the `next` link of the page before.
-    cursor: Option<String>,
-}
-
 /// Runs, newest first.
-#[utoipa::path(get, path = "/runs", tag = "publications and runs", params(ListParams),
+#[utoipa::path(get, path = "/runs", tag = "publications and runs", params(ProductListParams),
     responses((status = 200, body = Page<RunInfo>)))]
 async fn list(
     State(app): State<AppState>,
     caller: Caller,
     OriginalUri(uri): OriginalUri,
-    Params(asked): Params<ListParams>,
+    Params(asked): Params<ProductListParams>,
 ) -> Answer<Page<RunInfo>> {
     caller.may(Resource::Mesh)?;
-    let page = PageParams { limit: asked.limit, cursor: asked.cursor }.read(&uri)?;
     let visible = Visible::to(&caller, &app).await?;
     let product = asked.product.as_deref().map(|name| visible.product_id(name)).transpose()?;
-    let mut before = page.after.map(RunId::new);
-    let wanted = page.limit as usize + 1;
-    let mut found = Vec::new();
-    while found.len() < wanted {
-        let batch = app.ledger.runs(product.as_ref(), before.as_ref(), page::MAX_LIMIT).await?;
-        let last = batch.len() < page::MAX_LIMIT as usize;
-        before = batch.last().map(|run| run.id.clone());
-        let shown = batch.iter().filter_map(|run| {
-            let (domain, _) = visible.listed(&run.product)?;
-            Some(info(run, visible.owns(domain)))
-        });
-        found.extend(shown);
-        if last {
-            break;
-        }
-    }
-    found.truncate(wanted);
-    Ok(page::of_fetched(found, page.limit, &uri, |run| run.id.clone()))
+    let fetch = async |before: Option<&RunId>| app.ledger.runs(product.as_ref(), before, page::MAX_LIMIT).await;
+    let shown = |run: &Run| visible.listed(&run.product).is_some();
+    let page = of_products(&asked, &uri, fetch, |run| run.id.clone(), shown).await?;
+    let owned = |run: &Run| visible.listed(&run.product).is_some_and(|(domain, _)| visible.owns(domain));
+    Ok(Page { items: page.items.iter().map(|run| info(run, owned(run))).collect(), next: page.next })
 }
 
 fn called(id: &str) -> String {

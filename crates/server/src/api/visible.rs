@@ -3,16 +3,59 @@
 
 use std::sync::Arc;
 
+use axum::http::Uri;
 use meshwork_control::governance::Epoch;
 use meshwork_core::Result;
 use meshwork_core::id::{OutputId, ProductId};
 use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::permission::{self, Resource};
 use meshwork_core::product::{Output, Product};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::query;
 use crate::http::AppState;
 use crate::http::auth::Caller;
+use crate::http::page::{self, Page, PageParams};
+
+/// What a list of things that belong to products may be asked.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ProductListParams {
+    /// Only those of this product.
+    #[param(example = "marketing.leads")]
+    pub product: Option<String>,
+    /// How many at most, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// From the `next` link of the page before.
+    cursor: Option<String>,
+}
+
+/// A page of what `fetch` gives, newest first and [`page::MAX_LIMIT`] at a time from an id on, without what is not `shown`.
+pub async fn of_products<T, I: From<String> + ToString>(
+    asked: &ProductListParams,
+    uri: &Uri,
+    fetch: impl AsyncFn(Option<&I>) -> Result<Vec<T>>,
+    id: impl Fn(&T) -> I,
+    shown: impl Fn(&T) -> bool,
+) -> Result<Page<T>> {
+    let page = PageParams { limit: asked.limit, cursor: asked.cursor.clone() }.read(uri)?;
+    let mut before = page.after.map(I::from);
+    let wanted = page.limit as usize + 1;
+    let mut found = Vec::new();
+    while found.len() < wanted {
+        let batch = fetch(before.as_ref()).await?;
+        let last = batch.len() < page::MAX_LIMIT as usize;
+        before = batch.last().map(&id);
+        found.extend(batch.into_iter().filter(&shown));
+        if last {
+            break;
+        }
+    }
+    found.truncate(wanted);
+    Ok(page::of_fetched(found, page.limit, uri, |item| id(item).to_string()))
+}
 
 pub struct Visible<'a> {
     caller: &'a Caller,
