@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use meshwork_core::id::PublicationId;
 use meshwork_core::permission::{ApiAction, Resource};
 use meshwork_core::publication::Publication;
@@ -88,8 +89,9 @@ async fn list(
     caller.may(Resource::Mesh)?;
     let visible = Visible::to(&caller, &app).await?;
     let product = asked.product.as_deref().map(|name| visible.product_id(name)).transpose()?;
-    let fetch = async |before: Option<&PublicationId>| {
-        app.publications.publications(product.as_ref(), before, page::MAX_LIMIT).await
+    let (publications, product) = (&app.publications, product.as_ref());
+    let fetch = |before: Option<PublicationId>| {
+        async move { publications.publications(product, before.as_ref(), page::MAX_LIMIT).await }.boxed()
     };
     let shown = |publication: &Publication| visible.listed(&publication.product).is_some();
     let page = of_products(&asked, &uri, fetch, |publication| publication.id.clone(), shown).await?;

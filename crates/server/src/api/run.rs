@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use meshwork_control::run::{RunRequest, RunUpdate};
 use meshwork_core::id::RunId;
 use meshwork_core::permission::{ApiAction, Resource};
@@ -91,7 +91,9 @@ async fn list(
     caller.may(Resource::Mesh)?;
     let visible = Visible::to(&caller, &app).await?;
     let product = asked.product.as_deref().map(|name| visible.product_id(name)).transpose()?;
-    let fetch = async |before: Option<&RunId>| app.ledger.runs(product.as_ref(), before, page::MAX_LIMIT).await;
+    let (ledger, product) = (&app.ledger, product.as_ref());
+    let fetch =
+        |before: Option<RunId>| async move { ledger.runs(product, before.as_ref(), page::MAX_LIMIT).await }.boxed();
     let shown = |run: &Run| visible.listed(&run.product).is_some();
     let page = of_products(&asked, &uri, fetch, |run| run.id.clone(), shown).await?;
     let owned = |run: &Run| visible.listed(&run.product).is_some_and(|(domain, _)| visible.owns(domain));

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::http::Uri;
+use futures::future::BoxFuture;
 use meshwork_control::governance::Epoch;
 use meshwork_core::Result;
 use meshwork_core::id::{OutputId, ProductId};
@@ -33,10 +34,10 @@ pub struct ProductListParams {
 }
 
 /// A page of what `fetch` gives, newest first and [`page::MAX_LIMIT`] at a time from an id on, without what is not `shown`.
-pub async fn of_products<T, I: From<String> + ToString>(
+pub async fn of_products<'f, T, I: From<String> + ToString>(
     asked: &ProductListParams,
     uri: &Uri,
-    fetch: impl AsyncFn(Option<&I>) -> Result<Vec<T>>,
+    fetch: impl Fn(Option<I>) -> BoxFuture<'f, Result<Vec<T>>>,
     id: impl Fn(&T) -> I,
     shown: impl Fn(&T) -> bool,
 ) -> Result<Page<T>> {
@@ -45,7 +46,7 @@ pub async fn of_products<T, I: From<String> + ToString>(
     let wanted = page.limit as usize + 1;
     let mut found = Vec::new();
     while found.len() < wanted {
-        let batch = fetch(before.as_ref()).await?;
+        let batch = fetch(before.take()).await?;
         let last = batch.len() < page::MAX_LIMIT as usize;
         before = batch.last().map(&id);
         found.extend(batch.into_iter().filter(&shown));
