@@ -4,6 +4,7 @@
 mod access;
 mod command;
 mod contract;
+mod infer;
 mod manifest;
 mod plan;
 mod query;
@@ -21,7 +22,7 @@ pub struct CodeInfo {
     pub help: &'static str,
 }
 
-const AREAS: [&[CodeInfo]; 10] = [
+const AREAS: [&[CodeInfo]; 11] = [
     manifest::CODES,
     contract::CODES,
     plan::CODES,
@@ -32,6 +33,7 @@ const AREAS: [&[CodeInfo]; 10] = [
     query::CODES,
     serve::CODES,
     command::CODES,
+    infer::CODES,
 ];
 
 pub fn all() -> impl Iterator<Item = &'static CodeInfo> {

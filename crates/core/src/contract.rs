@@ -23,7 +23,9 @@ mod value;
 mod tests;
 
 pub use compare::{Bump, Change, Level, check_bump, compare, required_bump};
+pub(crate) use export::scalar;
 pub use export::{export, to_odcs};
+pub(crate) use native::physical_type;
 
 use serde::{Deserialize, Serialize};
 

@@ -15,6 +15,7 @@ pub mod effect;
 pub mod error;
 pub mod filter;
 pub mod id;
+pub mod infer;
 pub mod lineage;
 pub mod manifest;
 pub mod mask;

@@ -32,8 +32,9 @@ pub struct Product {
     pub place: Option<Place>,
 }
 
-/// Lifecycle states; each has effect (promise 9). Readable by its own domain from `draft` to `deprecated`, by others from
-/// `active` on; `retired` is gone from every port; `proposed` has never run.
+/// Lifecycle states; each has effect (promise 9). Readable by its own domain from `proposed` to `deprecated`, by others from
+/// `active` on; `retired` is gone from every port. A `proposed` product warns on each use: its contract was inferred or
+/// suggested, and nobody vouches for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {

@@ -1,5 +1,6 @@
 //! The files that `meshwork init` and `meshwork new` write. What they write passes `check` as it is.
 
+use crate::infer::Connected;
 use crate::name::Name;
 
 /// Path relative to the mesh folder, and text.
@@ -41,22 +42,32 @@ special_category:
 
 /// A domain without products.
 pub fn domain(name: &Name, owner: &Name) -> Vec<File> {
-    let text = format!(
-        "\
-domain: {name}
-description: What {name} is responsible for.
-owner: {owner}
-members: []                   # user names of the team {owner}
+    vec![(format!("domains/{name}/domain.yaml"), domain_with(name, owner, None))]
+}
+
+/// The text of `domain.yaml`, with a connection where there is one.
+pub fn domain_with(name: &Name, owner: &Name, connection: Option<&Connected>) -> String {
+    let connections = match connection {
+        Some(connection) => format!("connections:\n{}", connection.yaml()),
+        None => "\
 # connections:
 #   crm:
 #     type: postgres
 #     host: localhost
 #     database: crm
 #     user: reader
-#     password: ${{secret:crm_password}}
+#     password: ${secret:crm_password}
 "
-    );
-    vec![(format!("domains/{name}/domain.yaml"), text)]
+        .to_owned(),
+    };
+    format!(
+        "\
+domain: {name}
+description: What {name} is responsible for.
+owner: {owner}
+members: []                   # user names of the team {owner}
+{connections}"
+    )
 }
 
 /// A product with one output, its contract, its SQL and a CSV source of one row.

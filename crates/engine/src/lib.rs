@@ -7,9 +7,11 @@
 
 pub mod exact;
 pub mod failpoint;
+pub mod infer;
 pub mod lineage;
 pub mod native;
 pub mod read;
 pub mod source;
 pub mod storage;
+pub mod verify;
 pub mod write;

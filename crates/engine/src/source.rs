@@ -5,7 +5,7 @@ pub mod content;
 mod csv;
 pub mod file;
 pub mod guess;
-mod json;
+pub(crate) mod json;
 mod parquet;
 mod postgres;
 mod secret;
@@ -24,6 +24,7 @@ use meshwork_control::port::data::{FilesSpec, SourceSpec};
 use meshwork_core::contract::Field;
 use meshwork_core::{Error, Result};
 
+pub use postgres::{PostgresColumn, postgres_client, postgres_columns};
 pub use secret::Secrets;
 pub use table::{Face, ORIGIN, ROW, SourceTable};
 pub use unfit::{Samples, Unfit};
@@ -198,7 +199,7 @@ pub async fn open(
     }
 }
 
-fn find(input: &str, files: &FilesSpec) -> Result<Vec<file::SourceFile>> {
+pub(crate) fn find(input: &str, files: &FilesSpec) -> Result<Vec<file::SourceFile>> {
     match files {
         FilesSpec::Folder { folder, path } => file::find(input, folder, path),
     }

@@ -12,7 +12,7 @@ pub mod format;
 mod origin;
 mod profile;
 mod rule;
-mod session;
+pub(crate) mod session;
 mod set;
 mod stage;
 
@@ -27,6 +27,9 @@ use meshwork_core::effect::Clock;
 use meshwork_core::id::RunId;
 use meshwork_core::publication::TableLocation;
 use meshwork_core::run::{OutputReport, RunReport};
+
+pub(crate) use check::{Pass, counted, describe_metric, error as unchecked, measure, result, threshold};
+pub(crate) use convert::{convertible, texts};
 
 use crate::failpoint::FailPoint;
 use crate::read::secured;

@@ -10,6 +10,7 @@ mod collect;
 mod complete;
 mod demo;
 mod explain;
+mod from;
 mod init;
 mod log;
 mod publication;
@@ -19,6 +20,7 @@ mod serve;
 mod sql;
 mod token;
 mod user;
+mod verify;
 mod version;
 mod whoami;
 

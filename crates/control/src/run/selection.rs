@@ -107,9 +107,7 @@ fn unknown(mesh: &Mesh, selector: &str, subject: &Subject) -> Error {
 pub fn runnable(domain: &Domain, product: &Product) -> Result<()> {
     let name = format!("{}.{}", domain.name, product.name);
     match product.status {
-        Status::Draft | Status::Active | Status::Deprecated => Ok(()),
-        Status::Proposed => Err(Error::usage("MW0653", format!("`{name}` is proposed; proposed products do not run"))
-            .hint(format!("set `status: draft` in {}/product.yaml and apply", product.path))),
+        Status::Proposed | Status::Draft | Status::Active | Status::Deprecated => Ok(()),
         Status::Retired => Err(Error::usage("MW0653", format!("`{name}` is retired; retired products do not run"))),
     }
 }

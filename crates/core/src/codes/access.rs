@@ -41,7 +41,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0706",
         title: "The product is not published for you yet",
-        help: "A proposed product has never run; a draft is read by its own domain only. `status: active` in \
+        help: "A proposed product and a draft are read by their own domain only. `status: active` in \
                product.yaml opens it to those who have an agreement.",
     },
     CodeInfo {

@@ -130,7 +130,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0653",
         title: "This lifecycle state does not run",
-        help: "`proposed` products have never run and do not; set `status: draft` and apply. `retired` products are gone from every port.",
+        help: "`retired` products are gone from every port and do not run.",
     },
     CodeInfo {
         code: "MW0654",

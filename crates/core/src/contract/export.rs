@@ -4,6 +4,7 @@
 mod yaml;
 
 use yaml::Yaml;
+pub(crate) use yaml::scalar;
 
 use crate::contract::{Contract, Dialect, Field, Sla, SlaProperty, Table, native, operator};
 use crate::error::Severity;

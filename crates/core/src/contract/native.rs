@@ -295,6 +295,29 @@ pub fn physical(text: &str) -> Option<Physical> {
     Some(Physical { logical, decimal })
 }
 
+/// The column type that a source's own name of a type stands for, as wide as it can be.
+pub fn physical_type(text: &str) -> Option<ColumnType> {
+    let found = physical(text)?;
+    let word = text.trim().to_lowercase();
+    let zoned =
+        word.contains("tz") && !word.contains("ntz") || word.contains("with time zone") || word.contains("offset");
+    Some(match (found.logical, found.decimal) {
+        (LogicalType::Number, Some((precision, scale)))
+            if (1..=MAX_PRECISION).contains(&precision) && scale <= precision =>
+        {
+            ColumnType::Decimal { precision: precision as u8, scale: scale as i8 }
+        }
+        (LogicalType::Number, _) => ColumnType::Float64,
+        (LogicalType::Integer, _) => ColumnType::Int64,
+        (LogicalType::Boolean, _) => ColumnType::Boolean,
+        (LogicalType::Date, _) => ColumnType::Date,
+        (LogicalType::Timestamp, _) if zoned => ColumnType::Timestamp,
+        (LogicalType::Timestamp, _) => ColumnType::LocalTimestamp,
+        // What they hold is not known: as text.
+        (LogicalType::String | LogicalType::Time | LogicalType::Object | LogicalType::Array, _) => ColumnType::Text,
+    })
+}
+
 fn arguments(text: &str) -> Option<(u64, u64)> {
     let inner = text.strip_prefix('(')?.split_once(')')?.0;
     let (precision, scale) = inner.split_once(',').unwrap_or((inner, "0"));

@@ -235,6 +235,9 @@ fn warnings(request: &Request<'_>, table: &str, major: u32, version: &OutputVers
     let deprecated = request.product.status == Status::Deprecated;
     let mut warnings: Vec<String> =
         deprecated.then(|| format!("{table} is deprecated: it may be retired")).into_iter().collect();
+    if request.product.status == Status::Proposed {
+        warnings.push(format!("{table} is proposed: nobody vouches for its contract yet"));
+    }
     let newest = request.output.newest().map_or(major, |(newest, _)| newest);
     if let Some(sunset) = version.sunset.filter(|_| major < newest) {
         warnings.push(format!("version {major} of {table} is served until {sunset}: move to {table}_v{newest}"));

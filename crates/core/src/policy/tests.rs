@@ -284,13 +284,20 @@ fn status_decides_who_knows_and_who_reads() {
     );
     assert_eq!(
         [Proposed, Draft, Active, Deprecated, Retired].map(|s| seen(s, &owner, false)),
-        ["MW0706", "allowed", "allowed", "allowed", "MW0701"]
+        ["allowed", "allowed", "allowed", "allowed", "MW0701"]
     );
     // Administrators know of everything that is not retired and read like anyone else.
     assert_eq!(
         [Proposed, Draft, Active, Deprecated, Retired].map(|s| seen(s, &admin, false)),
         ["MW0706", "MW0706", "MW0702", "MW0702", "MW0701"]
     );
+}
+
+#[test]
+fn a_proposed_product_warns_on_each_use() {
+    let world = World::new().status(Status::Proposed);
+    let decision = world.decide(&olga(&world));
+    assert_eq!(decision.warnings, ["sales.orders is proposed: nobody vouches for its contract yet"]);
 }
 
 #[test]

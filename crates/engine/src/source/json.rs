@@ -1,6 +1,7 @@
 //! JSON: one object a line, an array of objects, or records inside a document. Values are kept as written until they
 //! meet their type, so that no digit is lost.
 
+pub mod paths;
 mod records;
 mod value;
 

@@ -51,15 +51,9 @@ impl fmt::Debug for Shared {
     }
 }
 
-pub async fn open(
-    input: &str,
-    spec: &SourceSpec,
-    typing: &Typing,
-    reading: Reading,
-    secrets: &Secrets,
-    domain: &str,
-) -> Result<Arc<dyn Source>> {
-    let SourceSpec::Postgres { host, port, database, user, password, tls, table, query } = spec else {
+/// The connection's settings, its password resolved.
+fn settings(input: &str, spec: &SourceSpec, secrets: &Secrets, domain: &str) -> Result<Config> {
+    let SourceSpec::Postgres { host, port, database, user, password, tls, .. } = spec else {
         return Err(Error::internal("MW0520", "not a PostgreSQL source"));
     };
     if tls.as_deref() == Some("require") {
@@ -83,6 +77,54 @@ pub async fn open(
     if let Some(password) = password {
         config.password(secrets.resolve(domain, password)?);
     }
+    Ok(config)
+}
+
+/// A column of a query, as the source reads it.
+#[derive(Debug)]
+pub struct PostgresColumn {
+    pub name: String,
+    /// `None`: a type that is not read.
+    pub arrow: Option<arrow::datatypes::DataType>,
+    pub word: String,
+    /// A `numeric` without precision.
+    pub any_precision: bool,
+    pub time_of_day: bool,
+}
+
+/// For `infer`: a connection that can only read.
+pub async fn postgres_client(input: &str, spec: &SourceSpec, secrets: &Secrets, domain: &str) -> Result<Client> {
+    connect(input, &settings(input, spec, secrets, domain)?).await
+}
+
+/// The columns that a query yields.
+pub async fn postgres_columns(client: &Client, query: &str) -> Result<Vec<PostgresColumn>, tokio_postgres::Error> {
+    let statement = client.prepare(query).await?;
+    let column = |column: &tokio_postgres::Column| {
+        let ty = PgType::of(column.type_(), column.type_modifier(), None);
+        PostgresColumn {
+            name: column.name().to_owned(),
+            word: column.type_().name().to_owned(),
+            any_precision: *column.type_() == tokio_postgres::types::Type::NUMERIC && column.type_modifier() < 0,
+            time_of_day: ty == Some(PgType::Time),
+            arrow: ty.map(|ty| ty.arrow()),
+        }
+    };
+    Ok(statement.columns().iter().map(column).collect())
+}
+
+pub async fn open(
+    input: &str,
+    spec: &SourceSpec,
+    typing: &Typing,
+    reading: Reading,
+    secrets: &Secrets,
+    domain: &str,
+) -> Result<Arc<dyn Source>> {
+    let SourceSpec::Postgres { table, query, .. } = spec else {
+        return Err(Error::internal("MW0520", "not a PostgreSQL source"));
+    };
+    let config = settings(input, spec, secrets, domain)?;
     let from = match (table, query) {
         (Some(table), None) => table.split('.').map(quoted).collect::<Vec<_>>().join("."),
         (None, Some(query)) => format!("({}\n) AS q", query.trim().trim_end_matches(';')),

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use meshwork_core::contract::Table;
 use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, RowSample, Rule, Threshold, Unit};
 use meshwork_core::run::ColumnProfile;
+use meshwork_core::types::ColumnType;
 use meshwork_core::{Error, Result, Severity};
 
 use super::convert::{convert, texts};
@@ -71,9 +72,27 @@ impl Pass {
 
     /// Checks a batch of the plan and returns it as it is to be stored.
     pub fn batch(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self.judge(batch, false)?;
+        for (profile, column) in self.profiles.iter_mut().zip(&columns) {
+            profile.add(column);
+        }
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(|_| Error::internal("MW0605", "a converted batch does not have the contract's types"))
+    }
+
+    /// Checks a batch that is not stored: texts may stay in the representation that they came in.
+    pub fn look(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.judge(batch, true).map(|_| ())
+    }
+
+    fn judge(&mut self, batch: &RecordBatch, only_look: bool) -> Result<Vec<ArrayRef>> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.places.len());
         let mut unfit: Vec<(usize, Vec<usize>)> = Vec::new();
         for (at, place) in self.places.iter().enumerate() {
+            if only_look && is_same_text(batch.column(*place).data_type(), &self.types[at]) {
+                columns.push(Arc::clone(batch.column(*place)));
+                continue;
+            }
             let converted = convert(batch.column(*place), &self.types[at]).map_err(|_| {
                 Error::check(
                     "MW0605",
@@ -114,12 +133,31 @@ impl Pass {
                 Err(because) => check.test = Err(because),
             }
         }
-        for (profile, column) in self.profiles.iter_mut().zip(&columns) {
-            profile.add(column);
-        }
         self.rows += batch.num_rows() as u64;
-        RecordBatch::try_new(Arc::clone(&self.schema), columns)
-            .map_err(|_| Error::internal("MW0605", "a converted batch does not have the contract's types"))
+        Ok(columns)
+    }
+
+    /// For checks alone: what the columns look like is not asked.
+    #[must_use]
+    pub fn without_profiles(mut self) -> Self {
+        self.profiles.clear();
+        self
+    }
+
+    /// Takes over what a pass over another part of the same rows has found.
+    pub fn absorb(&mut self, other: Self) {
+        self.rows += other.rows;
+        for (check, more) in self.checks.iter_mut().zip(other.checks) {
+            check.failing += more.failing;
+            check.samples.merge(more.samples);
+            if let (Ok(_), Err(because)) = (&check.test, more.test) {
+                check.test = Err(because);
+            }
+        }
+        for ((count, samples), (more, of_more)) in self.unfit.iter_mut().zip(other.unfit) {
+            *count += more;
+            samples.merge(of_more);
+        }
     }
 
     fn places_of_rows(&self, batch: &RecordBatch) -> Option<Places> {
@@ -239,6 +277,16 @@ impl Pass {
         }
         (failing, samples)
     }
+}
+
+/// Text that needs no conversion to be looked at.
+fn is_same_text(from: &DataType, to: &TextType) -> bool {
+    let text = match from {
+        DataType::Utf8View => true,
+        DataType::Dictionary(key, value) => **key == DataType::Int32 && **value == DataType::Utf8,
+        _ => false,
+    };
+    text && to.native == ColumnType::Text && !to.time_of_day
 }
 
 struct Places {

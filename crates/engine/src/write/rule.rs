@@ -3,10 +3,13 @@
 //! Numbers are compared exactly: a bound is brought to the scale of the column, never the column to a binary float.
 //! Nulls pass everything but `required`. NaN passes no range.
 
+mod pattern;
+
 use std::collections::HashSet;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, PrimitiveArray};
 use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::aggregate::{max, min};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
@@ -14,7 +17,7 @@ use arrow::datatypes::{
 use meshwork_core::contract::Field;
 use meshwork_core::quality::{Metric, Rule};
 use meshwork_core::types::Literal;
-use regex::Regex;
+use pattern::Pattern;
 
 use super::format::Format;
 use crate::exact::Exact;
@@ -30,7 +33,7 @@ pub enum Test {
         null: bool,
     },
     Range(Range),
-    Pattern(Regex),
+    Pattern(Pattern),
     Length {
         min: u64,
         max: u64,
@@ -40,7 +43,7 @@ pub enum Test {
     /// Outside the valid values, or not matching the pattern.
     Valid {
         values: Option<Values>,
-        pattern: Option<Regex>,
+        pattern: Option<Pattern>,
     },
 }
 
@@ -63,7 +66,7 @@ pub fn compile<'r>(rule: &'r Rule, fields: &[Field]) -> Option<Result<(&'r str, 
             Ok((column.as_str(), Test::Range(range)))
         }),
         Rule::Pattern { column, pattern } => {
-            field(column).and_then(|_| Ok((column.as_str(), Test::Pattern(regex(pattern)?))))
+            field(column).and_then(|_| Ok((column.as_str(), Test::Pattern(Pattern::new(pattern)?))))
         }
         Rule::Length { column, min, max } => field(column)
             .map(|_| (column.as_str(), Test::Length { min: min.unwrap_or(0), max: max.unwrap_or(u64::MAX) })),
@@ -84,7 +87,7 @@ pub fn compile<'r>(rule: &'r Rule, fields: &[Field]) -> Option<Result<(&'r str, 
         }),
         Rule::Metric { metric: Metric::InvalidValues { column, valid, pattern }, .. } => field(column).and_then(|f| {
             let values = if valid.is_empty() { None } else { Some(Values::of(valid, f)?) };
-            let pattern = pattern.as_deref().map(regex).transpose()?;
+            let pattern = pattern.as_deref().map(Pattern::new).transpose()?;
             Ok((column.as_str(), Test::Valid { values, pattern }))
         }),
         Rule::Type { .. }
@@ -95,13 +98,6 @@ pub fn compile<'r>(rule: &'r Rule, fields: &[Field]) -> Option<Result<(&'r str, 
         | Rule::NotEvaluated { .. } => return None,
     };
     Some(test)
-}
-
-fn regex(pattern: &str) -> Result<Regex, Untestable> {
-    regex::RegexBuilder::new(pattern)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|_| "the pattern is not a valid regular expression".to_owned())
 }
 
 fn exact(literal: &Literal) -> Result<Exact, Untestable> {
@@ -136,12 +132,7 @@ impl Values {
     /// For each row, whether its value is in the set; nulls are.
     fn contains(&self, array: &ArrayRef) -> Result<BooleanBuffer, Untestable> {
         Ok(match array.data_type() {
-            DataType::Utf8 => {
-                let texts = array.as_string::<i32>();
-                BooleanBuffer::collect_bool(array.len(), |row| {
-                    texts.is_null(row) || self.texts.contains(texts.value(row))
-                })
-            }
+            DataType::Utf8 | DataType::Utf8View => texts(array, |text| self.texts.contains(text))?,
             DataType::Boolean => {
                 let values = array.as_boolean();
                 BooleanBuffer::collect_bool(array.len(), |row| {
@@ -209,25 +200,20 @@ impl Range {
 
     fn contains(&self, array: &ArrayRef) -> Result<BooleanBuffer, Untestable> {
         match array.data_type() {
-            DataType::Utf8 => {
-                let texts = array.as_string::<i32>();
+            DataType::Utf8 | DataType::Utf8View => {
                 let text = |bound: &Option<(Bound, bool)>| match bound {
                     None => Ok(None),
                     Some((Bound::Text(text), exclusive)) => Ok(Some((text.clone(), *exclusive))),
                     Some(_) => Err("a text column has bounds of another type".to_owned()),
                 };
                 let (min, max) = (text(&self.min)?, text(&self.max)?);
-                Ok(BooleanBuffer::collect_bool(array.len(), |row| {
-                    if texts.is_null(row) {
-                        return true;
-                    }
-                    let value = texts.value(row);
+                texts(array, |value| {
                     let above =
                         min.as_ref().is_none_or(|(m, ex)| if *ex { value > m.as_str() } else { value >= m.as_str() });
                     let below =
                         max.as_ref().is_none_or(|(m, ex)| if *ex { value < m.as_str() } else { value <= m.as_str() });
                     above && below
-                }))
+                })
             }
             DataType::Float32 | DataType::Float64 => {
                 let number = |bound: &Option<(Bound, bool)>| match bound {
@@ -255,22 +241,7 @@ impl Range {
                 })
             }
             _ => {
-                let scale = scale(array)?;
-                let number = |bound: &Option<(Bound, bool)>| match bound {
-                    None => Ok(None),
-                    Some((Bound::Number(number), exclusive)) => Ok(Some((*number, *exclusive))),
-                    Some(_) => Err("a number column has bounds of another type".to_owned()),
-                };
-                let min = match number(&self.min)? {
-                    None => i128::MIN,
-                    Some((bound, false)) => bound.ceil_at(scale),
-                    Some((bound, true)) => bound.floor_at(scale).saturating_add(1),
-                };
-                let max = match number(&self.max)? {
-                    None => i128::MAX,
-                    Some((bound, false)) => bound.floor_at(scale),
-                    Some((bound, true)) => bound.ceil_at(scale).saturating_sub(1),
-                };
+                let (min, max) = self.whole_bounds(scale(array)?)?;
                 integers(array, |value| (min..=max).contains(&value))
             }
         }
@@ -293,6 +264,16 @@ fn moment(text: &str, ty: &TextType) -> Option<i64> {
 impl Test {
     /// A bit for every row: set where the row fails.
     pub fn failing(&self, array: &ArrayRef) -> Result<BooleanBuffer, Untestable> {
+        if let Some(dictionary) = array.as_dictionary_opt::<Int32Type>()
+            && !matches!(self, Self::NotNull)
+        {
+            return self.failing_keys(dictionary);
+        }
+        if let Self::Range(range) = self
+            && range.holds_all(array)
+        {
+            return Ok(BooleanBuffer::new_unset(array.len()));
+        }
         let passing = match self {
             Self::NotNull => match array.logical_nulls() {
                 Some(nulls) => nulls.inner().clone(),
@@ -326,7 +307,78 @@ impl Test {
     }
 }
 
+impl Test {
+    /// Each distinct value is looked at once.
+    fn failing_keys(&self, array: &DictionaryArray<Int32Type>) -> Result<BooleanBuffer, Untestable> {
+        let failing = self.failing(array.values())?;
+        let null_fails = match self {
+            Self::NoneOf { null, .. } => *null,
+            _ => false,
+        };
+        let keys = array.keys();
+        if failing.count_set_bits() == 0 && !(null_fails && keys.null_count() > 0) {
+            return Ok(BooleanBuffer::new_unset(array.len()));
+        }
+        let values = keys.values();
+        Ok(BooleanBuffer::collect_bool(array.len(), |row| {
+            if keys.is_null(row) { null_fails } else { failing.value(values[row] as usize) }
+        }))
+    }
+}
+
+impl Range {
+    /// Whether the extremes of a column of whole numbers lie within the bounds, which is quickly known.
+    fn holds_all(&self, array: &ArrayRef) -> bool {
+        macro_rules! extremes {
+            ($ty:ty) => {{
+                let values = array.as_primitive::<$ty>();
+                match (min(values), max(values)) {
+                    (Some(least), Some(most)) => (i128::from(least), i128::from(most)),
+                    // Nulls only.
+                    _ => return true,
+                }
+            }};
+        }
+        let (least, most) = match array.data_type() {
+            DataType::Int8 => extremes!(Int8Type),
+            DataType::Int16 => extremes!(Int16Type),
+            DataType::Int32 => extremes!(Int32Type),
+            DataType::Int64 => extremes!(Int64Type),
+            DataType::Decimal128(..) => extremes!(Decimal128Type),
+            _ => return false,
+        };
+        let Ok(scale) = scale(array) else { return false };
+        match self.whole_bounds(scale) {
+            Ok((min, max)) => min <= least && most <= max,
+            Err(_) => false,
+        }
+    }
+
+    /// The bounds as whole multiples of `10^-scale`, both inclusive.
+    fn whole_bounds(&self, scale: i32) -> Result<(i128, i128), Untestable> {
+        let number = |bound: &Option<(Bound, bool)>| match bound {
+            None => Ok(None),
+            Some((Bound::Number(number), exclusive)) => Ok(Some((*number, *exclusive))),
+            Some(_) => Err("a number column has bounds of another type".to_owned()),
+        };
+        let min = match number(&self.min)? {
+            None => i128::MIN,
+            Some((bound, false)) => bound.ceil_at(scale),
+            Some((bound, true)) => bound.floor_at(scale).saturating_add(1),
+        };
+        let max = match number(&self.max)? {
+            None => i128::MAX,
+            Some((bound, false)) => bound.floor_at(scale),
+            Some((bound, true)) => bound.ceil_at(scale).saturating_sub(1),
+        };
+        Ok((min, max))
+    }
+}
+
 fn texts(array: &ArrayRef, holds: impl Fn(&str) -> bool) -> Result<BooleanBuffer, Untestable> {
+    if let Some(views) = array.as_string_view_opt() {
+        return Ok(BooleanBuffer::collect_bool(array.len(), |row| views.is_null(row) || holds(views.value(row))));
+    }
     let texts = array.as_string_opt::<i32>().ok_or_else(|| untestable(array))?;
     Ok(BooleanBuffer::collect_bool(array.len(), |row| texts.is_null(row) || holds(texts.value(row))))
 }
@@ -336,6 +388,10 @@ fn lengths(array: &ArrayRef, holds: impl Fn(u64) -> bool) -> Result<BooleanBuffe
     let length: Box<dyn Fn(usize) -> u64 + '_> = match array.data_type() {
         DataType::Utf8 => {
             let texts = array.as_string::<i32>();
+            Box::new(move |row| texts.value(row).chars().count() as u64)
+        }
+        DataType::Utf8View => {
+            let texts = array.as_string_view();
             Box::new(move |row| texts.value(row).chars().count() as u64)
         }
         DataType::Binary => {

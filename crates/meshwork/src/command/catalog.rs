@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use meshwork_core::error::{Error, Result};
 
 use super::Context;
+use super::verify::Test;
 use crate::client::{Call, encoded};
 use crate::exit;
 use crate::output::{Column, column};
@@ -23,7 +24,20 @@ pub struct Product {
 #[derive(Debug, Args)]
 pub struct Contract {
     #[command(subcommand)]
-    what: What,
+    what: OfContract,
+}
+
+#[derive(Debug, Subcommand)]
+enum OfContract {
+    /// All that you may know of
+    List,
+    /// One, with its parts
+    Show {
+        /// `domain.output` or `domain.output_v2`
+        name: String,
+    },
+    /// Hold data against a contract: files, a database, or a product; no mesh is needed
+    Test(Box<Test>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,7 +91,12 @@ impl Contract {
             column("version", "version"),
             column("dialect", "dialect"),
         ];
-        if let What::Show { name } = &self.what {
+        let what = match self.what {
+            OfContract::Test(test) => return test.run(context).await,
+            OfContract::List => What::List,
+            OfContract::Show { name } => What::Show { name },
+        };
+        if let What::Show { name } = &what {
             let (domain, output) = parts(name)?;
             let client = context.client().await?;
             let (output, major) = match meshwork_core::name::split_major(output) {
@@ -88,7 +107,7 @@ impl Contract {
             context.printer.item(&client.json(call).await?);
             return Ok(exit::OK);
         }
-        list_or_show(context, self.what, "contracts", &columns, |name| Ok(name.to_owned())).await
+        list_or_show(context, what, "contracts", &columns, |name| Ok(name.to_owned())).await
     }
 }
 

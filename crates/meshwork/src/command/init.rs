@@ -8,6 +8,7 @@ use meshwork_core::name::Name;
 use meshwork_core::scaffold::{self, File};
 
 use super::Context;
+use super::from::{self, Source};
 use crate::{compose, example, exit};
 
 #[derive(Debug, Args)]
@@ -15,8 +16,16 @@ pub struct Init {
     /// Where [default: here]
     #[arg(default_value = ".")]
     folder: PathBuf,
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, conflicts_with = "from")]
     template: Template,
+    #[command(flatten)]
+    source: Source,
+    /// With --from: what the domain is called [default: after the source]
+    #[arg(long, value_name = "NAME", requires = "from")]
+    domain: Option<String>,
+    /// With --from: what the product is called [default: after the source]
+    #[arg(long, value_name = "NAME", requires = "from")]
+    product: Option<String>,
     /// Size of the example's data, as a factor
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     scale: u32,
@@ -37,10 +46,20 @@ impl Init {
         if folder.join("mesh.yaml").exists() {
             return Err(Error::conflict("MW1023", format!("{} is a mesh folder already", folder.display())));
         }
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if let Some(from) = &self.source.from {
+            let given = |name: &Option<String>| name.as_deref().map(named).transpose();
+            let (domain, product) = (given(&self.domain)?, given(&self.product)?);
+            super::block_on(context, async {
+                from::init(context, &self.source, from, &folder, &proposed(&name), domain, product).await?;
+                Ok(exit::OK)
+            })?;
+            context.printer.note(&format!("a mesh is in {}", folder.display()));
+            return Ok(exit::OK);
+        }
         match self.template {
             Template::Acme => example::write(&folder, self.scale)?,
             Template::Empty => {
-                let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
                 write_new(&folder, &scaffold::mesh(&proposed(&name)))?;
             }
         }
@@ -77,6 +96,8 @@ enum What {
     Product {
         /// `domain.product`
         name: String,
+        #[command(flatten)]
+        source: Source,
     },
     /// Another contract in a product's folder
     Contract {
@@ -97,9 +118,15 @@ impl New {
                 };
                 scaffold::domain(&domain, &owner)
             }
-            What::Product { name } => {
+            What::Product { name, source } => {
                 let [domain, product] = parts(name, "domain.product")?;
                 existing(&folder, &format!("domains/{domain}/domain.yaml"), &format!("new domain {domain}"))?;
+                if let Some(from) = &source.from {
+                    return super::block_on(context, async {
+                        from::product(context, source, from, &folder, domain, product).await?;
+                        Ok(exit::OK)
+                    });
+                }
                 scaffold::product(&domain, &product)
             }
             What::Contract { name } => {
@@ -134,19 +161,19 @@ fn existing(folder: &Path, file: &str, command: &str) -> Result<()> {
 }
 
 /// Writes files that must not exist yet: all of them, or none.
-fn write_new(folder: &Path, files: &[File]) -> Result<()> {
+pub fn write_new(folder: &Path, files: &[File]) -> Result<()> {
     if let Some((path, _)) = files.iter().find(|(path, _)| folder.join(path).exists()) {
         return Err(Error::conflict("MW1023", format!("{path} exists already; nothing was written")));
     }
-    for (path, text) in files {
-        let path = folder.join(path);
-        let io = |error: std::io::Error| Error::environment("MW1026", format!("{}: {error}", path.display()));
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(io)?;
-        }
-        std::fs::write(&path, text).map_err(io)?;
+    files.iter().try_for_each(|(path, text)| write(&folder.join(path), text))
+}
+
+pub fn write(path: &Path, text: &str) -> Result<()> {
+    let io = |error: std::io::Error| Error::environment("MW1026", format!("{}: {error}", path.display()));
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(io)?;
     }
-    Ok(())
+    std::fs::write(path, text).map_err(io)
 }
 
 #[cfg(test)]

@@ -159,7 +159,7 @@ pub fn render_report(report: &RunReport, printer: &Printer) -> String {
     text
 }
 
-fn clause_lines(output: &str, clause: &ClauseResult, printer: &Printer) -> String {
+pub fn clause_lines(output: &str, clause: &ClauseResult, printer: &Printer) -> String {
     let (mark, because) = match &clause.outcome {
         Outcome::Pass => (printer.good("✓"), String::new()),
         Outcome::Fail if clause.severity == Severity::Error => (printer.bad("✗"), String::new()),

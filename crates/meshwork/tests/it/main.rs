@@ -3,7 +3,9 @@
 mod backup;
 mod bad_input;
 mod command;
+mod contract_test;
 mod crash;
+mod from;
 mod mesh;
 mod publish;
 mod redteam;

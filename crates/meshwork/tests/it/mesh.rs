@@ -89,6 +89,11 @@ impl Mesh {
         mesh
     }
 
+    /// A folder with nothing in it.
+    pub fn empty() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
     /// The same, applied and published.
     pub fn published() -> Self {
         let mesh = Self::shop();

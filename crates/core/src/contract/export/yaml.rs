@@ -121,8 +121,7 @@ impl Yaml {
     fn flow(&self, out: &mut String) {
         match self {
             Self::Plain(text) => out.push_str(text),
-            Self::Text(text) if is_plain(text) => out.push_str(text),
-            Self::Text(text) => out.push_str(&quoted(text)),
+            Self::Text(text) => out.push_str(&scalar(text)),
             Self::List(items) => {
                 out.push('[');
                 for (at, item) in items.iter().enumerate() {
@@ -143,6 +142,11 @@ impl Yaml {
             }
         }
     }
+}
+
+/// A text as a scalar on one line.
+pub fn scalar(text: &str) -> String {
+    if is_plain(text) { text.to_owned() } else { quoted(text) }
 }
 
 /// Whether the text means itself without quotes, in every YAML reader.

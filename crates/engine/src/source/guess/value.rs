@@ -15,7 +15,7 @@ const NULLS: [&str; 18] = [
 const NEVER_TEXT: [&str; 6] = ["NULL", "null", "\\N", "#N/A", "#N/A N/A", "(null)"];
 
 /// Patterns of dates that are not ISO 8601, and whether the day comes first, where that is a question.
-const DATES: [(&str, Option<bool>); 12] = [
+const DATES: [(&str, Option<bool>); 14] = [
     ("%d.%m.%Y", None),
     ("%Y/%m/%d", None),
     ("%d/%m/%Y", Some(true)),
@@ -28,6 +28,8 @@ const DATES: [(&str, Option<bool>); 12] = [
     ("%d %b %Y", None),
     ("%b %d, %Y", None),
     ("%d-%b-%Y", None),
+    ("%b %d %Y", None),
+    ("%d-%b-%y", None),
 ];
 const TIMES: [&str; 5] = ["%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M%p"];
 
@@ -196,7 +198,7 @@ impl Column {
     }
 
     /// Candidates for null that are not null after all count as texts.
-    pub(super) fn without(&mut self, nulls: &[String]) {
+    pub fn without(&mut self, nulls: &[String]) {
         for (at, candidate) in NULLS.iter().enumerate() {
             let count = std::mem::take(&mut self.nulls[at]);
             if count == 0 {

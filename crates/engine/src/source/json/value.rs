@@ -60,7 +60,7 @@ fn end_of_value(bytes: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// Splits the text of an array, which is known to be valid JSON, into its items.
-fn split_array(text: &str) -> Option<Vec<&str>> {
+pub fn split_array(text: &str) -> Option<Vec<&str>> {
     let bytes = text.as_bytes();
     let skip = |mut at: usize| {
         while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {

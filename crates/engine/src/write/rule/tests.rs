@@ -180,3 +180,38 @@ fn nulls() {
     let unknown = Rule::Required { column: "d".into() };
     assert!(failing(unknown, ColumnType::Text, StringArray::from(vec!["a"])).is_err());
 }
+
+#[test]
+fn texts_in_dictionaries_and_views_are_judged_as_plain_ones_are() {
+    let texts = vec![Some("open"), None, Some("lost"), Some("paid at last, after all"), Some("open"), Some("")];
+    let plain: ArrayRef = Arc::new(StringArray::from(texts.clone()));
+    let view: ArrayRef = Arc::new(arrow::array::StringViewArray::from(texts.clone()));
+    let dictionary: ArrayRef = Arc::new(texts.into_iter().collect::<DictionaryArray<Int32Type>>());
+    let text = |value: &str| Literal::Text(value.into());
+    let column = || "c".to_owned();
+    for rule in [
+        Rule::Required { column: column() },
+        Rule::Enum { column: column(), values: vec![text("open"), text("")] },
+        Rule::Pattern { column: column(), pattern: "^[a-z]+$".into() },
+        Rule::Length { column: column(), min: Some(1), max: Some(4) },
+        Rule::Format { column: column(), format: "email".into() },
+        range(Some(text("m")), None),
+        Rule::Metric {
+            metric: Metric::MissingValues { column: column(), missing: vec![None, Some(text("lost"))] },
+            unit: meshwork_core::quality::Unit::Rows,
+            must: meshwork_core::quality::Threshold::MustBe(0.0),
+        },
+        Rule::Metric {
+            metric: Metric::InvalidValues { column: column(), valid: vec![text("open")], pattern: Some("^o".into()) },
+            unit: meshwork_core::quality::Unit::Rows,
+            must: meshwork_core::quality::Threshold::MustBe(0.0),
+        },
+    ] {
+        let fields = [Field { native: ColumnType::Text, ..field("c") }];
+        let (_, test) = compile(&rule, &fields).expect("row-local").expect("testable");
+        let expected = test.failing(&plain).expect("testable");
+        assert!(expected.count_set_bits() > 0, "{rule:?} fails nowhere");
+        assert_eq!(test.failing(&view), Ok(expected.clone()), "{rule:?}");
+        assert_eq!(test.failing(&dictionary), Ok(expected), "{rule:?}");
+    }
+}
