@@ -33,6 +33,7 @@ pub use attempt::version_key;
 pub use collection::Collected;
 pub use recovery::Recovered;
 pub use selection::{Selection, Step, runnable, select};
+pub use spec::storage_root;
 pub use update::{RunRequest, RunStream, RunUpdate};
 
 use crate::port::data::{GovernedTable, RunEngine, RunLimits};

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthChar;
 
-use crate::error::{Diagnostic, Error, Severity};
+use crate::error::{Diagnostic, Error, Place, Severity};
 
 /// Columns of source that are shown; a longer line is cut around the marked part.
 const WIDTH: usize = 100;
@@ -37,19 +37,27 @@ pub fn render(diagnostic: &Diagnostic, source: Option<&str>, color: bool) -> Str
         let _ = writeln!(out, "{indent}{} {place}", paint.with(Style::Blue, "-->"));
     }
     if let Some(text) = shown {
-        let column = usize::try_from(diagnostic.place.column).unwrap_or(0);
-        let length = usize::try_from(diagnostic.length).unwrap_or(0);
-        let excerpt = Excerpt::of(text, column, length);
-        let bar = paint.with(Style::Blue, "|");
-        let _ = writeln!(out, "{indent} {bar}");
-        let _ = writeln!(out, "{} {bar} {}", paint.with(Style::Blue, &line.to_string()), excerpt.text);
-        if column > 0 {
-            let carets = paint.with(style, &"^".repeat(excerpt.marked));
-            let _ = writeln!(out, "{indent} {bar} {}{carets}", " ".repeat(excerpt.before));
-        }
+        out += &marked(text, &diagnostic.place, diagnostic.length, style, paint);
     }
     for hint in &diagnostic.hints {
         let _ = writeln!(out, "{indent} {} {}", paint.with(Style::Green, "hint:"), visible(hint));
+    }
+    out
+}
+
+/// A line of a source with the marked part below it.
+fn marked(text: &str, place: &Place, length: u32, style: Style, paint: Paint) -> String {
+    let mut out = String::new();
+    let number = place.line.to_string();
+    let indent = " ".repeat(number.len());
+    let column = usize::try_from(place.column).unwrap_or(0);
+    let excerpt = Excerpt::of(text, column, usize::try_from(length).unwrap_or(0));
+    let bar = paint.with(Style::Blue, "|");
+    let _ = writeln!(out, "{indent} {bar}");
+    let _ = writeln!(out, "{} {bar} {}", paint.with(Style::Blue, &number), excerpt.text);
+    if column > 0 {
+        let carets = paint.with(style, &"^".repeat(excerpt.marked));
+        let _ = writeln!(out, "{indent} {bar} {}{carets}", " ".repeat(excerpt.before));
     }
     out
 }
@@ -67,6 +75,10 @@ pub fn render_error(error: &Error, source: impl Fn(&str) -> Option<String>, colo
         writeln!(out, "{}{} {}", paint.with(Style::Red, &head), paint.with(Style::Bold, ":"), visible(&error.message));
     if let Some(place) = &error.place {
         let _ = writeln!(out, " {} {}", paint.with(Style::Blue, "-->"), visible(&place.to_string()));
+        let text = source(&place.path);
+        if let Some(line) = text.as_deref().and_then(|text| nth_line(text, usize::try_from(place.line).unwrap_or(0))) {
+            out += &marked(line, place, 1, Style::Red, paint);
+        }
     }
     for hint in &error.hints {
         let _ = writeln!(out, "  {} {}", paint.with(Style::Green, "hint:"), visible(hint));
@@ -153,6 +165,7 @@ enum Style {
     Bold,
 }
 
+#[derive(Clone, Copy)]
 struct Paint {
     color: bool,
 }
@@ -176,7 +189,6 @@ impl Paint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Place;
 
     fn finding(line: u32, column: u32, length: u32, message: &str) -> Diagnostic {
         let place = Place { path: "domains/m/leads/product.yaml".to_owned(), line, column };
@@ -274,6 +286,14 @@ mod tests {
             shown,
             "error[MW0114]: m\n --> domains/m/leads/product.yaml:1:1\n  |\n1 | abc\n  | ^\n\nerror[MW0199]: the mesh has 1 error\n  hint: Correct it.\n"
         );
+    }
+
+    #[test]
+    fn an_error_shows_the_line_that_it_points_at() {
+        let place = Place { path: "statement".to_owned(), line: 2, column: 3 };
+        let error = Error::usage("MW0803", "column `x` does not exist").at(place);
+        let shown = render_error(&error, |_| Some("select\n  x\n".to_owned()), false);
+        assert_eq!(shown, "error[MW0803]: column `x` does not exist\n --> statement:2:3\n  |\n2 |   x\n  |   ^\n");
     }
 
     #[test]

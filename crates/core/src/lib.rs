@@ -14,6 +14,7 @@ pub mod diagnostic;
 pub mod effect;
 pub mod error;
 pub mod filter;
+pub mod format;
 pub mod id;
 pub mod infer;
 pub mod lineage;

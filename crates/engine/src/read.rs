@@ -29,6 +29,7 @@ pub mod secured;
 pub mod session;
 pub mod snapshot;
 pub mod statement;
+pub mod stop;
 #[cfg(test)]
 mod tests;
 

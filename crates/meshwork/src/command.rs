@@ -8,9 +8,12 @@ mod catalog;
 mod check;
 mod collect;
 mod complete;
+mod context;
 mod demo;
+mod doctor;
 mod explain;
 mod from;
+mod fmt;
 mod init;
 mod log;
 mod publication;
@@ -57,6 +60,9 @@ pub struct Global {
     /// Talk to this server instead of working on the folder [MESHWORK_SERVER]
     #[arg(long, value_name = "URL", global = true)]
     pub server: Option<String>,
+    /// The server of this name, as `meshwork context` knows it [MESHWORK_CONTEXT]
+    #[arg(long, value_name = "NAME", global = true, conflicts_with = "server")]
+    pub context: Option<String>,
     /// Credential for the server [MESHWORK_TOKEN]; a file keeps it out of the process list
     #[arg(long, global = true, conflicts_with = "token_file")]
     pub token: Option<String>,
@@ -91,6 +97,8 @@ enum Command {
     New(init::New),
     /// Check the mesh folder: offline, everything at once
     Check(check::Check),
+    /// Put manifests and contracts into their canonical form
+    Fmt(fmt::Fmt),
     /// Explain an error code
     Explain(explain::Explain),
     /// JSON Schemas of the files of a mesh
@@ -138,11 +146,16 @@ enum Command {
     Serve(serve::Serve),
     /// An example mesh, from nothing to queries
     Demo(demo::Demo),
-    /// Version of this binary
+    /// Servers that you work with, and their credentials
+    #[command(name = "context")]
+    Contextual(context::Contextual),
+    /// Look for what stands in the way of this mesh
+    Doctor(doctor::Doctor),
+    /// Version of this binary; with -v of what it is built on
     Version,
     /// Completion script for a shell
     Completions(complete::Completions),
-    /// Manual page
+    /// Manual pages
     Man(complete::Man),
     /// The child process of a run
     #[command(name = "__run", hide = true)]
@@ -182,9 +195,16 @@ impl Context {
 const SETTLING: Duration = Duration::from_secs(10);
 
 pub fn main() -> ExitCode {
+    complete::answer();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let verbose =
+                std::env::args().any(|arg| arg == "--verbose" || (arg.starts_with("-v") && !arg.starts_with("--")));
+            if error.kind() == clap::error::ErrorKind::DisplayVersion && verbose {
+                print!("{}", version::text(true));
+                return ExitCode::from(exit::OK);
+            }
             let _ = error.print();
             // Help and version are what was asked for.
             return ExitCode::from(if error.use_stderr() { exit::code(Kind::Usage) } else { exit::OK });
@@ -221,8 +241,11 @@ fn dispatch(command: Command, context: &Context) -> Result<u8> {
         C::Check(args) => args.run(context),
         C::Explain(args) => args.run(context),
         C::Schema(args) => args.run(context),
+        C::Fmt(args) => args.run(context),
+        C::Contextual(args) => args.run(context),
+        C::Doctor(args) => block_on(context, args.run(context)),
         C::Version => version::run(context),
-        C::Completions(args) => args.run(),
+        C::Completions(args) => args.run(context),
         C::Man(args) => args.run(context),
         C::Plan(args) => block_on(context, args.run(context)),
         C::Apply(args) => block_on(context, args.run(context)),
@@ -233,6 +256,7 @@ fn dispatch(command: Command, context: &Context) -> Result<u8> {
         C::Backup(args) => block_on(context, args.run(context)),
         C::Restore(args) => block_on(context, args.run(context)),
         C::Collect(args) => block_on(context, args.run(context)),
+        C::Sql(args) if args.is_shell(context) => args.shell(context, &runtime(context, "warn")?),
         C::Sql(args) => block_on(context, args.run(context)),
         C::Access(args) => block_on(context, args.run(context)),
         C::Domain(args) => block_on(context, args.run(context)),

@@ -31,6 +31,7 @@ use meshwork_store::{Opened, SqliteState, StateFolder, StateLock};
 use crate::backup::archive::FolderArchiver;
 use crate::client::Client;
 use crate::config::{ChildSettings, Config};
+use crate::contexts::token_from;
 use crate::effect::{Faulty, KillAt, SystemClock, SystemEntropy};
 use crate::process::parent::{SelfProcess, remove_leftovers};
 
@@ -55,7 +56,11 @@ pub enum Reach {
 /// A server that was named; else the one that holds the folder's state; else the folder itself.
 pub async fn reach(config: &Config) -> Result<Reach> {
     if let Some(url) = &config.server {
-        return Ok(Reach::Server { url: url.clone(), token: config.token.clone() });
+        let token = match (&config.token, &config.token_command) {
+            (None, Some(command)) => Some(token_from(command)?),
+            (token, _) => token.clone(),
+        };
+        return Ok(Reach::Server { url: url.clone(), token });
     }
     let opened = patiently(config.lock_patience, || StateFolder::of(&mesh_folder(config)?).open()).await?;
     Ok(match opened {

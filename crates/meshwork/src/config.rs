@@ -7,6 +7,7 @@ use std::time::Duration;
 use meshwork_core::error::{Error, Result};
 
 use crate::command::Global;
+use crate::contexts::{Contexts, Server};
 use crate::output::{Color, Format};
 
 /// What every command works with.
@@ -18,6 +19,8 @@ pub struct Config {
     given: Option<PathBuf>,
     pub server: Option<String>,
     pub token: Option<String>,
+    /// Prints the token, where that is not known.
+    pub token_command: Option<String>,
     pub act_as: Option<String>,
     pub format: Option<Format>,
     pub color: bool,
@@ -28,6 +31,8 @@ pub struct Config {
     /// How long to wait for another process to let go of the state.
     pub lock_patience: Duration,
     pub log_filter: Option<String>,
+    /// Where the shell keeps what was typed.
+    pub history: Option<PathBuf>,
 }
 
 /// Named steps at which tests stop a process.
@@ -55,6 +60,7 @@ impl Config {
                 (None, None) => None,
             },
         };
+        let context = chosen(global, env("MESHWORK_SERVER"), env("MESHWORK_CONTEXT"))?;
         let color = match global.color {
             Color::Always => true,
             Color::Never => false,
@@ -69,8 +75,13 @@ impl Config {
         Ok(Self {
             folder,
             given,
-            server: global.server.clone().or_else(|| env("MESHWORK_SERVER")),
-            token,
+            server: global
+                .server
+                .clone()
+                .or_else(|| context.as_ref().map(|context| context.server.clone()))
+                .or_else(|| env("MESHWORK_SERVER")),
+            token_command: context.as_ref().and_then(|context| context.token_command.clone()),
+            token: token.or_else(|| context.and_then(|context| context.token)),
             act_as: global.act_as.clone(),
             format: global.output,
             color,
@@ -80,12 +91,25 @@ impl Config {
             faults: FaultPoints { own: env("MESHWORK_FAULT"), child: env("MESHWORK_RUN_FAULT") },
             lock_patience: Duration::from_millis(300),
             log_filter: env("MESHWORK_LOG"),
+            history: own_folder(Own::State).map(|folder| folder.join("history")),
         })
     }
 
     /// Where a mesh keeps its state, unless told otherwise.
     pub fn state_folder(&self) -> PathBuf {
         self.folder.join(".meshwork")
+    }
+}
+
+/// The context that was named, else the current one; none where a server was named.
+fn chosen(global: &Global, server: Option<String>, context: Option<String>) -> Result<Option<Server>> {
+    if global.server.is_some() || (server.is_some() && global.context.is_none()) {
+        return Ok(None);
+    }
+    let contexts = Contexts::read()?;
+    match global.context.clone().or(context).or_else(|| contexts.current.clone()) {
+        Some(name) => contexts.named(&name).cloned().map(Some),
+        None => Ok(None),
     }
 }
 
@@ -110,6 +134,13 @@ fn mesh_folder(given: Option<PathBuf>) -> Result<PathBuf> {
     }
     let found = absolute.ancestors().find(|folder| folder.join("mesh.yaml").is_file());
     Ok(found.map(Path::to_path_buf).unwrap_or(absolute))
+}
+
+/// The mesh folder that a command without `-C` would work on, if there is one.
+#[allow(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+pub fn nearest_mesh() -> Option<PathBuf> {
+    let folder = mesh_folder(std::env::var_os("MESHWORK_DIR").map(PathBuf::from)).ok()?;
+    folder.join("mesh.yaml").is_file().then_some(folder)
 }
 
 /// The environment that a run's process gets: nothing but its own domain's secrets (D11, D27).
@@ -159,7 +190,7 @@ impl Config {
 
     /// The same settings for another mesh folder, worked on directly.
     pub fn at(&self, folder: &Path) -> Self {
-        Self { folder: folder.to_path_buf(), server: None, token: None, ..self.clone() }
+        Self { folder: folder.to_path_buf(), server: None, token: None, token_command: None, ..self.clone() }
     }
 }
 
@@ -173,4 +204,35 @@ pub fn temporary_folder(name: &str) -> PathBuf {
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Folders of the user, as the XDG base directories name them.
+#[derive(Clone, Copy, Debug)]
+pub enum Own {
+    Config,
+    State,
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+pub fn own_folder(which: Own) -> Option<PathBuf> {
+    let (variable, below_home) = match which {
+        Own::Config => ("XDG_CONFIG_HOME", ".config"),
+        Own::State => ("XDG_STATE_HOME", ".local/state"),
+    };
+    let absolute = |path: PathBuf| Some(path).filter(|path| path.is_absolute());
+    let named = std::env::var_os(variable).map(PathBuf::from).and_then(absolute);
+    let base = named.or_else(|| Some(absolute(PathBuf::from(std::env::var_os("HOME")?))?.join(below_home)))?;
+    Some(base.join("meshwork"))
+}
+
+/// Opens a file to append to that only its owner may read, in a folder of the same kind. Both are made where they are
+/// missing, and an existing file's mode is set right.
+pub fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+    if let Some(folder) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    Ok(file)
 }

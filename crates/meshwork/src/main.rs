@@ -8,6 +8,7 @@ mod client;
 mod command;
 mod compose;
 mod config;
+mod contexts;
 mod effect;
 mod example;
 mod exit;

@@ -112,7 +112,13 @@ impl Printer {
         self.complain(failure::render(error, self.color).trim_end());
     }
 
-    fn complain(&self, text: &str) {
+    /// With the place in the statement that it is about.
+    pub fn error_in(&self, error: &Error, statement: &str) {
+        self.complain(failure::render_in(error, statement, self.color).trim_end());
+    }
+
+    /// To standard error, also with `-q`.
+    pub fn complain(&self, text: &str) {
         let mut err = std::io::stderr().lock();
         let _ = writeln!(err, "{text}");
     }

@@ -166,4 +166,39 @@ pub const CODES: &[CodeInfo] = &[
         title: "The example cannot be written",
         help: "`meshwork init --template acme` and `meshwork demo` write the example mesh and its data. The operating system refused: choose a folder that can be written, on a disk with space.",
     },
+    CodeInfo {
+        code: "MW1050",
+        title: "The terminal cannot be used",
+        help: "The SQL shell reads from a terminal that it can put into raw mode. Without one, give the statement with `-c SQL`, `-f FILE` or by a pipe.",
+    },
+    CodeInfo {
+        code: "MW1051",
+        title: "No such table in the shell",
+        help: "`.schema domain.output` shows the columns of a table that you may query; `.tables` lists those.",
+    },
+    CodeInfo {
+        code: "MW1052",
+        title: "Not a directive of the shell",
+        help: "Lines of the SQL shell that begin with a dot speak to the shell itself; `.help` lists them. Everything else is SQL and ends with `;`.",
+    },
+    CodeInfo {
+        code: "MW1053",
+        title: "Files could not be formatted",
+        help: "`meshwork fmt` formats files that are YAML. It never changes what a file means: where it is not sure, it only removes blanks at line ends.",
+    },
+    CodeInfo {
+        code: "MW1054",
+        title: "The contexts cannot be read or written",
+        help: "`meshwork context` keeps the servers that you work with in `contexts.json` in the folder `meshwork` of XDG_CONFIG_HOME (`~/.config` unless set), readable by you only.",
+    },
+    CodeInfo {
+        code: "MW1055",
+        title: "Not a context",
+        help: "`--context`, MESHWORK_CONTEXT and `meshwork context use` take a name that `meshwork context list` shows. Names are letters, digits, `-`, `_` and `.`.",
+    },
+    CodeInfo {
+        code: "MW1056",
+        title: "The command for the token failed",
+        help: "A context may name a command that prints the credential (`--token-command`). It must end with status 0 and print the token to its standard output.",
+    },
 ];

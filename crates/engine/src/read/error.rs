@@ -132,7 +132,7 @@ pub fn unknown_table(written: &str) -> Error {
     let name = name.strip_prefix("public.").unwrap_or(name);
     let error = Error::not_found("MW0804", format!("table `{name}` does not exist"));
     if name.contains('.') {
-        error.hint("meshwork sql -c '\\dt' lists the tables that you may query")
+        error.hint("`.tables` in the shell of `meshwork sql` lists the tables that you may query")
     } else {
         error.hint("name a table with its domain: `domain.output`")
     }

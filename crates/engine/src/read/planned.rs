@@ -33,6 +33,7 @@ use super::output::{plain_batch, plain_schema};
 use super::secured::{self, SecuredTable};
 use super::session::{self, Limits, Planning};
 use super::statement::{Explain, Statement, TableName, parse};
+use super::stop::{Stop, stoppable};
 
 /// Rules that have been seen to leave an invalid plan, in the order to try without them.
 const SUSPECT_RULES: [&str; 8] = [
@@ -283,27 +284,34 @@ impl Inner {
         &self,
         logical: LogicalPlan,
         physical: Physical,
+        stop: &Stop,
         out: &mpsc::Sender<Result<RecordBatch>>,
     ) -> Result<()> {
         if let Some(explained) = self.explain {
-            return self.explained(explained, physical, out).await;
+            return self.explained(explained, physical, stop, out).await;
         }
         let mut sent = 0u64;
-        match self.pump(&physical, &mut sent, out).await {
+        match self.pump(&physical, stop, &mut sent, out).await {
             Err(error) if sent == 0 && error.code == "MW0811" && joins_by_hash(&physical.plan) => {
                 drop(physical);
                 tracing::info!("out of memory in a hash join: once more with sort-merge joins, which spill");
-                let planning = Planning { prefer_hash_join: false, ..Planning::default() };
-                let physical = self.physical(&logical, &planning).await?;
-                self.pump(&physical, &mut sent, out).await
+                let physical = self.physical(&logical, &Planning::spilling()).await?;
+                self.pump(&physical, stop, &mut sent, out).await
             }
             other => other,
         }
     }
 
-    async fn pump(&self, physical: &Physical, sent: &mut u64, out: &mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
+    async fn pump(
+        &self,
+        physical: &Physical,
+        stop: &Stop,
+        sent: &mut u64,
+        out: &mpsc::Sender<Result<RecordBatch>>,
+    ) -> Result<()> {
         let task = physical.context.task_ctx();
-        let mut batches = execute_stream(Arc::clone(&physical.plan), task).map_err(|error| error::execution(&error))?;
+        let plan = stoppable(Arc::clone(&physical.plan), stop).map_err(|error| error::execution(&error))?;
+        let mut batches = execute_stream(plan, task).map_err(|error| error::execution(&error))?;
         let mut rows = 0u64;
         while let Some(batch) = batches.next().await {
             let batch = batch.and_then(|batch| plain_batch(&batch, &self.schema)).map_err(|e| error::execution(&e))?;
@@ -326,11 +334,14 @@ impl Inner {
     async fn explained(
         &self,
         explained: Explain,
-        physical: Physical,
+        mut physical: Physical,
+        stop: &Stop,
         out: &mpsc::Sender<Result<RecordBatch>>,
     ) -> Result<()> {
         if explained.analyze {
             let task = physical.context.task_ctx();
+            // What is shown is what ran, with its figures.
+            physical.plan = stoppable(physical.plan, stop).map_err(|error| error::execution(&error))?;
             let plan = Arc::clone(&physical.plan);
             let mut batches = execute_stream(plan, task).map_err(|error| error::execution(&error))?;
             while let Some(batch) = batches.next().await {
@@ -384,27 +395,46 @@ impl PlannedQuery for Planned {
         // Small: a slow client holds back the scan, and a dropped one costs two batches.
         let (sender, receiver) = mpsc::channel(2);
         let inner = Arc::clone(&self.0);
+        let stop = Stop::default();
+        let time = inner.request.limits.time;
+        // Beside the task, which may be too busy to look at the clock.
+        let late = self.0.shared.handle.spawn({
+            let stop = stop.clone();
+            async move {
+                tokio::time::sleep(time).await;
+                stop.set();
+            }
+        });
+        let stopped = stop.clone();
         let task = self.0.shared.handle.spawn(async move {
-            let run = AssertUnwindSafe(inner.run(logical, physical, &sender)).catch_unwind();
-            let end = match tokio::time::timeout(inner.request.limits.time, run).await {
+            let run = AssertUnwindSafe(inner.run(logical, physical, &stopped, &sender)).catch_unwind();
+            let end = match tokio::time::timeout(time, run).await {
+                Ok(Ok(Err(_))) if stopped.is_set() => Err(too_long()),
                 Ok(Ok(end)) => end,
                 Ok(Err(_)) => Err(Error::internal("MW0816", "the query engine could not run this statement")
                     .hint("write it another way; the server's log has the reason")),
-                Err(_) => Err(Error::limit("MW0810", "the statement ran longer than it may")
-                    .hint("select fewer rows, or let a product compute it")),
+                Err(_) => Err(too_long()),
             };
             if let Err(error) = end {
                 let _ = sender.send(Err(error)).await;
             }
         });
-        Ok(Box::pin(Answer { receiver, task: task.abort_handle() }))
+        Ok(Box::pin(Answer { receiver, task: task.abort_handle(), late: late.abort_handle(), stop }))
     }
+}
+
+fn too_long() -> Error {
+    Error::limit("MW0810", "the statement ran longer than it may")
+        .hint("select fewer rows, or let a product compute it")
 }
 
 /// The batches of a running statement. Dropping it stops the statement.
 struct Answer {
     receiver: mpsc::Receiver<Result<RecordBatch>>,
     task: tokio::task::AbortHandle,
+    /// Waits for the end of the statement's time.
+    late: tokio::task::AbortHandle,
+    stop: Stop,
 }
 
 impl Stream for Answer {
@@ -416,6 +446,8 @@ impl Stream for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
+        self.stop.set();
+        self.late.abort();
         self.task.abort();
     }
 }

@@ -42,11 +42,20 @@ pub struct Planning {
     pub without: Vec<&'static str>,
     pub prefer_hash_join: bool,
     pub single_partition: bool,
+    /// Merging what was spilled holds one batch of every spill file: small ones let that fit.
+    pub small_batches: bool,
 }
 
 impl Default for Planning {
     fn default() -> Self {
-        Self { without: Vec::new(), prefer_hash_join: true, single_partition: false }
+        Self { without: Vec::new(), prefer_hash_join: true, single_partition: false, small_batches: false }
+    }
+}
+
+impl Planning {
+    /// For a statement that ran out of memory: joins that spill, which hash joins do not.
+    pub fn spilling() -> Self {
+        Self { prefer_hash_join: false, small_batches: true, ..Self::default() }
     }
 }
 
@@ -93,13 +102,22 @@ fn config(limits: &Limits, planning: &Planning) -> SessionConfig {
         .with_default_catalog_and_schema(CATALOG, "public")
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(false)
-        .with_target_partitions(if planning.single_partition { 1 } else { limits.cores.max(1) });
+        .with_target_partitions(match planning {
+            Planning { single_partition: true, .. } => 1,
+            // With one partition the planner takes a hash join whatever it prefers.
+            Planning { prefer_hash_join: false, .. } => limits.cores.max(2),
+            _ => limits.cores.max(1),
+        });
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
     options.execution.parquet.schema_force_view_types = true;
     options.sql_parser.collect_spans = true;
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
     options.optimizer.prefer_hash_join = planning.prefer_hash_join;
+    if planning.small_batches {
+        options.execution.batch_size = 512;
+        options.execution.sort_spill_reservation_bytes = 2 << 20;
+    }
     config
 }
 

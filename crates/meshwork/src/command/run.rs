@@ -1,6 +1,7 @@
 //! `meshwork run SELECTOR`, `meshwork runs`
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use futures::StreamExt;
 use meshwork_control::run::RunUpdate;
 use meshwork_core::error::{Error, Kind, Result, Severity};
@@ -8,7 +9,7 @@ use meshwork_core::quality::{ClauseResult, Outcome, RowSample};
 use meshwork_core::run::RunReport;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, complete};
 use crate::client::{ByteStream, Call, Client, NDJSON, encoded};
 use crate::exit;
 use crate::output::progress::Progress;
@@ -17,7 +18,7 @@ use crate::output::{Printer, column};
 #[derive(Debug, Args)]
 pub struct Run {
     /// `domain.product`, `domain` or `all`
-    #[arg(required = true, value_name = "SELECTOR")]
+    #[arg(required = true, value_name = "SELECTOR", add = ArgValueCandidates::new(complete::products))]
     products: Vec<String>,
     /// Also what these read from, as far as you own it
     #[arg(long)]

@@ -1,32 +1,26 @@
-//! `meshwork sql -c|-f`
+//! `meshwork sql [-c SQL | -f FILE]`: one statement, or the shell.
+
+mod answer;
+mod shell;
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
-use arrow::array::RecordBatch;
-use arrow::ipc::reader::StreamReader;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
-use futures::StreamExt;
 use meshwork_core::error::{Error, Result};
 use serde_json::json;
 
 use super::Context;
-use crate::client::{Call, Client, JSON, NDJSON};
+use crate::client::Call;
 use crate::exit;
-use crate::output::{Format, Printer};
-
-const ARROW: &str = "application/vnd.apache.arrow.stream";
-const CSV: &str = "text/csv";
-const PARQUET: &str = "application/vnd.apache.parquet";
+use crate::output::Format;
 
 /// What the server takes as one statement; more is refused here, before it travels.
 const STATEMENT_LIMIT: u64 = 64 << 20;
 
 #[derive(Debug, Args)]
 pub struct Sql {
-    /// The statement
+    /// The statement. Without one, on a terminal, a shell opens
     #[arg(short = 'c', long = "command", value_name = "SQL", conflicts_with = "file")]
     statement: Option<String>,
     /// Read the statement from a file, `-` for standard input
@@ -40,27 +34,47 @@ pub struct Sql {
     as_of: Option<String>,
 }
 
+/// What statements are sent with.
+#[derive(Clone, Debug, Default)]
+struct Settings {
+    purpose: Option<String>,
+    as_of: Option<String>,
+}
+
+impl Settings {
+    fn call(&self, sql: &str) -> Call {
+        Call::post("query", json!({"sql": sql, "purpose": self.purpose, "as_of": self.as_of}))
+    }
+}
+
 impl Sql {
+    /// Nothing to run is given, and somebody can type it.
+    pub fn is_shell(&self, context: &Context) -> bool {
+        self.statement.is_none()
+            && self.file.is_none()
+            && !context.config.no_input
+            && std::io::stdin().is_terminal()
+            && std::io::stdout().is_terminal()
+    }
+
+    pub fn shell(self, context: &Context, runtime: &tokio::runtime::Runtime) -> Result<u8> {
+        refuse_parquet(context)?;
+        shell::run(context, runtime, Settings { purpose: self.purpose, as_of: self.as_of })
+    }
+
     pub async fn run(self, context: &Context) -> Result<u8> {
         let sql = self.text()?;
-        let printer = &context.printer;
-        if printer.format == Format::Parquet && std::io::stdout().is_terminal() {
-            return Err(
-                Error::usage("MW1003", "Parquet on a terminal shows nothing").hint("redirect it: `> result.parquet`")
-            );
-        }
+        refuse_parquet(context)?;
         let client = context.client().await?;
-        let body = json!({"sql": sql, "purpose": self.purpose, "as_of": self.as_of});
-        let call = Call::post("query", body);
-        match printer.format {
-            Format::Table => table(&client, call.accept(ARROW), printer).await?,
-            Format::Json => stream(&client, call.accept(JSON), printer).await?,
-            Format::Jsonl => stream(&client, call.accept(NDJSON), printer).await?,
-            Format::Csv => stream(&client, call.accept(CSV), printer).await?,
-            Format::Parquet => stream(&client, call.accept(PARQUET), printer).await?,
-            Format::Yaml => printer.item(&client.json(call).await?["rows"]),
+        let settings = Settings { purpose: self.purpose, as_of: self.as_of };
+        match answer::show(&client, settings.call(&sql), &context.printer, None).await {
+            Ok(()) => Ok(exit::OK),
+            Err(error) => {
+                let code = exit::code(error.kind);
+                context.printer.error_in(&error, &sql);
+                Ok(code)
+            }
         }
-        Ok(exit::OK)
     }
 
     fn text(&self) -> Result<String> {
@@ -87,51 +101,10 @@ impl Sql {
     }
 }
 
-async fn stream(client: &Client, call: Call, printer: &Printer) -> Result<()> {
-    let mut answer = client.call(call).await?;
-    let mut last = None;
-    while let Some(bytes) = answer.body.next().await {
-        let bytes = bytes?;
-        printer.bytes(&bytes);
-        last = bytes.last().copied().or(last);
-    }
-    if printer.format == Format::Json && last != Some(b'\n') {
-        printer.raw("\n");
+fn refuse_parquet(context: &Context) -> Result<()> {
+    if context.printer.format == Format::Parquet && std::io::stdout().is_terminal() {
+        let error = Error::usage("MW1003", "Parquet on a terminal shows nothing");
+        return Err(error.hint("redirect it: `> result.parquet`"));
     }
     Ok(())
-}
-
-async fn table(client: &Client, call: Call, printer: &Printer) -> Result<()> {
-    let bytes = client.bytes(call).await?;
-    let odd = |error: arrow::error::ArrowError| {
-        Error::environment("MW1009", format!("the server's answer is not understood: {error}"))
-    };
-    let reader = StreamReader::try_new(std::io::Cursor::new(bytes), None).map_err(odd)?;
-    let names: Vec<String> = reader.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let batches = reader.collect::<std::result::Result<Vec<_>, _>>().map_err(odd)?;
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(names.iter().map(|name| printer.bold(&clean(name))));
-    let options = FormatOptions::new().with_null("").with_display_error(true);
-    for batch in &batches {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .map_err(odd)?;
-        for row in 0..batch.num_rows() {
-            table.add_row(columns.iter().map(|column| clean(&column.value(row).to_string())));
-        }
-    }
-    let text: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    printer.line(&text.join("\n"));
-    printer.note(&format!("{rows} {}", if rows == 1 { "row" } else { "rows" }));
-    Ok(())
-}
-
-/// Data does not move the cursor or colour the terminal.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

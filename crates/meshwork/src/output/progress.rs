@@ -93,6 +93,61 @@ impl Progress {
     }
 }
 
+/// One wait of unknown length: a line with rows, bytes and rate, on a terminal and only after the first second.
+pub struct Waiting {
+    bar: ProgressBar,
+    began: Instant,
+    /// Shows the bar when the second is over.
+    show: Option<tokio::task::AbortHandle>,
+}
+
+impl Waiting {
+    #[allow(clippy::disallowed_methods, reason = "only shown, never decided on")]
+    pub fn new(printer: &Printer, what: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {prefix} {elapsed} {msg}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(what.to_owned());
+        let show = printer.draws().then(|| {
+            let bar = bar.clone();
+            let shown = async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+                bar.enable_steady_tick(Duration::from_millis(120));
+            };
+            tokio::spawn(shown).abort_handle()
+        });
+        Self { bar, began: Instant::now(), show }
+    }
+
+    /// What has arrived so far.
+    pub fn moved(&self, rows: Option<usize>, bytes: usize) {
+        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let rate = |count: usize| (count as f64 / seconds) as u64;
+        let bytes_shown = format!("{} {}/s", HumanBytes(bytes as u64), HumanBytes(rate(bytes)));
+        self.bar.set_message(match rows {
+            Some(rows) => format!("{} rows  {bytes_shown}  {} rows/s", HumanCount(rows as u64), HumanCount(rate(rows))),
+            None => bytes_shown,
+        });
+    }
+
+    /// Prints something while the line is away.
+    pub fn apart(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(show) = &self.show {
+            show.abort();
+        }
+        self.bar.finish_and_clear();
+    }
+}
+
 fn earlier(a: Phase, b: Phase) -> Phase {
     let rank = |phase| match phase {
         Phase::Reading => 0,

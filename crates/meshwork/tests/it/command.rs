@@ -75,10 +75,42 @@ fn a_closed_pipe_is_quiet() {
 #[test]
 fn shells_get_completions() {
     let mesh = Mesh::shop();
-    for shell in ["bash", "zsh", "fish"] {
-        assert!(mesh.ok(&["completions", shell]).contains("publications"), "{shell}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(mesh.ok(&["completions", shell]).contains("COMPLETE"), "{shell}");
     }
+    // As the script for bash asks: what can stand there?
+    let complete = |words: &[&str]| {
+        let at = words.len().to_string();
+        let env = [("COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", at.as_str()), ("_CLAP_IFS", "\n")];
+        let folder = mesh.path().to_str().expect("text");
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_meshwork"));
+        command.args(["--", "meshwork"]).args(words).envs(env).env("MESHWORK_DIR", folder);
+        String::from_utf8(command.output().expect("starts").stdout).expect("text")
+    };
+    assert_eq!(complete(&["publ"]), "publications");
+    assert_eq!(complete(&["run", "sho"]), "shop\nshop.orders");
+}
+
+#[test]
+fn every_command_has_a_page() {
+    let mesh = Mesh::shop();
     assert!(mesh.ok(&["man"]).contains(".TH meshwork"));
+    let pages = mesh.path().join("pages");
+    mesh.ok(&["man", "--dir", pages.to_str().expect("text")]);
+    for page in ["meshwork.1", "meshwork-sql.1", "meshwork-context-add.1"] {
+        assert!(pages.join(page).is_file(), "{page}");
+    }
+}
+
+#[test]
+fn versions_of_what_it_is_built_on() {
+    let mesh = Mesh::shop();
+    assert_eq!(mesh.ok(&["--version"]).lines().count(), 1);
+    for args in [&["--version", "-v"][..], &["version", "-v"]] {
+        let text = mesh.ok(args);
+        assert!(text.contains("datafusion") && text.contains("libsqlite3-sys"), "{text}");
+    }
+    assert!(mesh.json(&["version", "-v"])["engines"]["arrow"].is_string());
 }
 
 #[test]

@@ -127,6 +127,8 @@ impl Mesh {
         for name in ["MESHWORK_SERVER", "MESHWORK_TOKEN", "MESHWORK_DIR", "MESHWORK_FAULT", "MESHWORK_RUN_FAULT"] {
             command.env_remove(name);
         }
+        // Nothing of the user who runs the tests.
+        command.env("XDG_STATE_HOME", self.path().join(".state")).env("XDG_CONFIG_HOME", self.path().join(".config"));
         command
     }
 

@@ -1,0 +1,103 @@
+//! What is used every day beside the main path: `fmt`, `context`, `doctor`.
+
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+
+use crate::mesh::{Mesh, PRODUCT};
+
+const MANIFEST: &str = "domains/shop/orders/product.yaml";
+
+#[test]
+fn manifests_are_formatted_without_changing_what_they_mean() {
+    let mesh = Mesh::shop();
+    let untidy = "version:   1.0.0\nproduct: orders # the name\nstatus: active\ndescription: Orders of the shop, one row per order.\n\n\n\noutputs:\n    orders:\n        sql: orders.sql\n        contract: orders.contract.yaml\ninputs: {raw: {source: {type: csv, path: files/orders.csv}}}\n";
+    mesh.ok(&["apply"]);
+    mesh.write(MANIFEST, untidy);
+    let said = mesh.meshwork(&["fmt", "--check"]);
+    assert_eq!((said.code, said.out.trim()), (Some(1), MANIFEST), "{}", said.err);
+    assert_eq!(std::fs::read_to_string(mesh.path().join(MANIFEST)).expect("there"), untidy, "--check writes nothing");
+    mesh.ok(&["fmt"]);
+    let text = std::fs::read_to_string(mesh.path().join(MANIFEST)).expect("there");
+    assert!(text.starts_with("product: orders # the name\nversion: 1.0.0\n"), "{text}");
+    assert!(text.contains("\n  orders:\n    contract: orders.contract.yaml\n    sql: orders.sql\n"), "{text}");
+    mesh.ok(&["fmt", "--check"]);
+    assert_eq!(mesh.meshwork(&["plan", "--detailed-exitcode"]).code, Some(0), "it means the same");
+    mesh.write(MANIFEST, "product: [\n");
+    assert_eq!(mesh.fails(1, &["fmt", MANIFEST]).error_code(), Some("MW0100"));
+}
+
+#[test]
+fn contexts_name_servers_and_keep_their_credentials_private() {
+    let mesh = Mesh::published();
+    let server = mesh.serve();
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let elsewhere = elsewhere.path().to_str().expect("text");
+    mesh.ok(&["--token", &server.token, "context", "add", "here", &server.http]);
+    let file = mesh.path().join(".config/meshwork/contexts.json");
+    assert_eq!(std::fs::metadata(&file).expect("written").permissions().mode() & 0o777, 0o600);
+    let listed = mesh.ok(&["context", "list", "-o", "json"]);
+    assert!(listed.contains("\"stored\"") && !listed.contains(&server.token), "{listed}");
+    let count = ["sql", "-c", "SELECT count(*) AS n FROM shop.orders", "-o", "csv"];
+    // From a folder that is no mesh: the context says where.
+    let from = |context: &[&str]| mesh.meshwork(&[&["-C", elsewhere][..], context, &count].concat());
+    assert_eq!(from(&["--context", "here"]).out, "n\n3\n");
+    assert_eq!(from(&[]).code, Some(2));
+    mesh.ok(&["context", "use", "here"]);
+    assert_eq!(from(&[]).out, "n\n3\n");
+    let secret = mesh.path().join("token");
+    std::fs::write(&secret, &server.token).expect("written");
+    let command = format!("cat '{}'", secret.display());
+    mesh.ok(&["context", "add", "here", &server.http, "--token-command", &command]);
+    assert!(!std::fs::read_to_string(&file).expect("there").contains(&server.token));
+    assert_eq!(from(&[]).out, "n\n3\n");
+    mesh.ok(&["context", "add", "here", &server.http, "--token-command", "false"]);
+    assert_eq!(from(&[]).error_code(), Some("MW1056"));
+    mesh.ok(&["context", "remove", "here"]);
+    assert_eq!(mesh.fails(5, &["--context", "here", "whoami"]).error_code(), Some("MW1055"));
+    assert_eq!(server.stop(Signal::TERM), Some(0));
+}
+
+#[test]
+fn the_doctor_says_what_is_wrong_and_what_to_do() {
+    let mesh = Mesh::published();
+    let findings = mesh.json(&["doctor"]);
+    let state = |findings: &serde_json::Value, what: &str| {
+        let found = findings.as_array().expect("a list").iter().filter(|f| f["what"] == what);
+        found.map(|f| f["state"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    for what in ["mesh folder", "state", "applied", "foreign", "storage", "secrets"] {
+        assert_eq!(state(&findings, what), ["ok"], "{what} in {findings}");
+    }
+    // A secret that nobody set, a stray writer, a manifest with an error.
+    mesh.write(
+        "domains/shop/domain.yaml",
+        "domain: shop\nowner: shop_team\nmembers: [ana]\nconnections:\n  crm: { type: postgres, host: localhost, database: crm, user: u, password: \"${secret:crm}\" }\n",
+    );
+    let log = glob_log(&mesh);
+    std::fs::write(log.join("00000000000000000001.json"), "{\"commitInfo\":{\"operation\":\"WRITE\"}}\n")
+        .expect("written");
+    let said = mesh.meshwork(&["doctor", "-o", "json"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let findings: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(state(&findings, "secrets"), ["fail"], "{findings}");
+    assert_eq!(state(&findings, "foreign"), ["fail"], "{findings}");
+    assert!(findings.to_string().contains("MW_SECRET_SHOP_CRM"), "what to do: {findings}");
+    mesh.write(MANIFEST, "product: orders\n");
+    let said = mesh.meshwork(&["doctor"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.out.contains("fail  mesh folder"), "{}", said.out);
+    // A server that runs is no problem.
+    let mesh = Mesh::published();
+    let server = mesh.serve();
+    assert_eq!(state(&mesh.json(&["doctor"]), "server"), ["ok"]);
+    assert_eq!(server.stop(Signal::TERM), Some(0));
+    mesh.ok(&["run", PRODUCT]);
+}
+
+/// The folder of the only table's log.
+fn glob_log(mesh: &Mesh) -> std::path::PathBuf {
+    let outputs = std::fs::read_dir(mesh.path().join("data")).expect("there").flatten();
+    let table = outputs.map(|entry| entry.path().join("v1/_delta_log")).find(|log| log.is_dir());
+    table.expect("a table")
+}
