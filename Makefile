@@ -6,7 +6,7 @@ ARGS ?=
 # One build for both: same profile, same features, same target folder.
 BUILD := cargo build --workspace --locked
 
-.PHONY: help demo test bench lint deps clean
+.PHONY: help demo test bench dist lint deps clean
 
 help:           ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -27,6 +27,10 @@ lint:           ## what else must hold: format, clippy, crate boundaries, licenc
 
 bench:          ## comparison tables (release build, about 30 minutes the first time)
 	scripts/bench $(ARGS)
+
+dist:           ## tarball, Debian package and checksums in dist/ (PROFILE=dev: quick, for trying it out)
+	scripts/dist
+	scripts/dist-check $${OUT:-dist}
 
 deps:
 	@scripts/deps

@@ -15,3 +15,4 @@ pub mod platform;
 pub mod port;
 pub mod query;
 pub mod run;
+pub mod trial;

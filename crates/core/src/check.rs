@@ -84,6 +84,7 @@ pub fn check(files: &Files) -> Checked {
     cycles::find(&index, &inputs, &mut report);
     columns::check(&outputs, &classifications, &mut report);
     contracts::check(&declared, &index, &outputs, &mut report);
+    declared.check_tests(&mut report);
     declared.report_unread(files, &mut report);
     let transformations = outputs::transformations(&outputs, &inputs);
     let clauses = contracts::queries(&outputs);

@@ -21,10 +21,12 @@ pub enum Kind {
     Product,
     Classifications,
     Contract,
+    Test,
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::Mesh, Self::Domain, Self::Product, Self::Classifications, Self::Contract];
+    pub const ALL: [Self; 6] =
+        [Self::Mesh, Self::Domain, Self::Product, Self::Classifications, Self::Contract, Self::Test];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -33,6 +35,7 @@ impl Kind {
             Self::Product => "product",
             Self::Classifications => "classifications",
             Self::Contract => "contract",
+            Self::Test => "test",
         }
     }
 
@@ -49,6 +52,7 @@ pub fn schema(kind: Kind) -> Value {
         Kind::Product => of::<product::ProductManifest>("product.yaml"),
         Kind::Classifications => of::<classifications::ClassificationsManifest>("governance/classifications.yaml"),
         Kind::Contract => crate::contract::schema(),
+        Kind::Test => of::<test::Shape>("*.test.yaml"),
     }
 }
 

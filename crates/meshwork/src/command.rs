@@ -21,6 +21,7 @@ mod run;
 mod schema;
 mod serve;
 mod sql;
+mod test;
 mod token;
 mod user;
 mod verify;
@@ -101,6 +102,8 @@ enum Command {
     Fmt(fmt::Fmt),
     /// Explain an error code
     Explain(explain::Explain),
+    /// Run the tests of products: rows in, rows out
+    Test(test::Test),
     /// JSON Schemas of the files of a mesh
     Schema(schema::Schema),
     /// Show what `apply` would change
@@ -256,6 +259,7 @@ fn dispatch(command: Command, context: &Context) -> Result<u8> {
         C::Backup(args) => block_on(context, args.run(context)),
         C::Restore(args) => block_on(context, args.run(context)),
         C::Collect(args) => block_on(context, args.run(context)),
+        C::Test(args) => block_on(context, args.run(context)),
         C::Sql(args) if args.is_shell(context) => args.shell(context, &runtime(context, "warn")?),
         C::Sql(args) => block_on(context, args.run(context)),
         C::Access(args) => block_on(context, args.run(context)),

@@ -219,6 +219,28 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
     Ok(Platform { router: router(app.clone()), app, state, lock })
 }
 
+/// Both halves of the engine over a folder of their own, for what must not touch a mesh's state or storage.
+pub struct Engines {
+    pub reader: Engine,
+    pub writer: Writer,
+    pub run_limits: RunLimits,
+    pub query_limits: QueryLimits,
+}
+
+pub fn engines_without_state(config: &Config, scratch: &Path) -> Result<Engines> {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let mut writer = WriterConfig::new(scratch.join("write"), Arc::new(SystemClock));
+    // Nothing there is to outlive the command.
+    writer.durable = false;
+    writer.fail_point = config.faults.child.as_deref().map(FailPoint::parse).transpose()?;
+    Ok(Engines {
+        reader: Engine::new(EngineConfig::new(scratch.join("spill"), cores))?,
+        writer: Writer::new(writer),
+        run_limits: run_limits(cores),
+        query_limits: query_limits(),
+    })
+}
+
 fn program() -> Result<PathBuf> {
     std::env::current_exe()
         .map_err(|error| Error::environment("MW0664", format!("the path of this program is not known: {error}")))

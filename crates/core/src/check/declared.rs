@@ -9,11 +9,12 @@ use crate::manifest::classifications::{self, ClassificationsManifest};
 use crate::manifest::domain::{self, DomainManifest};
 use crate::manifest::mesh::{self, MeshManifest};
 use crate::manifest::product::{self, ProductManifest};
+use crate::manifest::test::{self, TestManifest};
 use crate::mesh::PolicyFile;
 use crate::product::Status;
 use crate::reader::Findings;
 use crate::suggestion;
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Node, Span};
 
 pub(super) const MESH: &str = "mesh.yaml";
 pub(super) const CLASSIFICATIONS: &str = "governance/classifications.yaml";
@@ -43,6 +44,7 @@ pub(super) struct Product {
     pub folder: String,
     pub path: String,
     pub manifest: Option<ProductManifest>,
+    pub tests: Vec<TestManifest>,
 }
 
 pub(super) fn read(files: &Files, report: &mut Report) -> Declared {
@@ -69,7 +71,9 @@ pub(super) fn read(files: &Files, report: &mut Report) -> Declared {
             }
             ["domains", folder, product, "product.yaml"] => {
                 let manifest = document(path, text, report, |f, n| product::read(f, n, product)).flatten();
-                let product = Product { folder: format!("domains/{folder}/{product}"), path: path.clone(), manifest };
+                let folder_of = format!("domains/{folder}/{product}");
+                let tests = tests(&folder_of, files, report);
+                let product = Product { folder: folder_of, path: path.clone(), manifest, tests };
                 declared.domain(folder).products.push(product);
             }
             _ => {}
@@ -79,6 +83,17 @@ pub(super) fn read(files: &Files, report: &mut Report) -> Declared {
     declared.missing_domain_files(files, report);
     declared.read_contracts(files, report);
     declared
+}
+
+/// The test files of a product, each held against what the product declares.
+fn tests(folder: &str, files: &Files, report: &mut Report) -> Vec<TestManifest> {
+    let folder = format!("{folder}/");
+    let own = files.iter().filter(|(path, _)| path.starts_with(&folder) && is_test(path));
+    own.filter_map(|(path, text)| document(path, text, report, test::read).flatten()).collect()
+}
+
+pub(super) fn is_test(path: &str) -> bool {
+    path.ends_with(".test.yaml") || path.ends_with(".test.yml")
 }
 
 pub(super) fn parts(path: &str) -> Vec<&str> {
@@ -121,6 +136,29 @@ impl Declared {
     pub fn default_status(&self) -> Status {
         let declared = self.mesh.as_ref().and_then(|mesh| mesh.defaults.status.as_ref());
         declared.map_or(Status::Draft, |status| status.value)
+    }
+
+    fn has_product(&self, domain: &str, product: &str) -> bool {
+        let folder = format!("domains/{domain}/{product}");
+        self.products().any(|product| product.folder == folder)
+    }
+
+    /// Inputs and outputs that tests name must be the product's.
+    pub fn check_tests(&self, report: &mut Report) {
+        for product in self.products() {
+            let Some(manifest) = &product.manifest else { continue };
+            let inputs: Vec<&str> = manifest.inputs.iter().map(|(name, _)| name.value.as_str()).collect();
+            let outputs: Vec<&str> = manifest.outputs.iter().map(|(name, _)| name.value.as_str()).collect();
+            for (file, case) in product.tests.iter().flat_map(|file| file.tests.iter().map(move |case| (file, case))) {
+                let inputs = case.inputs.keys().filter(|name| !inputs.contains(&name.as_str())).map(|n| ("input", n));
+                let outputs = case.expect.keys().filter(|name| !outputs.contains(&name.as_str())).map(|n| ("output", n));
+                for (what, name) in inputs.chain(outputs) {
+                    let at = Span { line: case.place.line, column: case.place.column, length: 0 };
+                    let message = format!("the test `{}` names an {what} `{name}` that the product does not have", case.name);
+                    report.error("MW1060", &file.path, at, message).hint("product.yaml declares them.");
+                }
+            }
+        }
     }
 
     fn products(&self) -> impl Iterator<Item = &Product> {
@@ -184,6 +222,7 @@ impl Declared {
             match parts(path).as_slice() {
                 ["mesh.yaml"] | ["governance", "classifications.yaml"] | ["domains", _, "domain.yaml"] => {}
                 ["domains", _, _, "product.yaml"] => {}
+                ["domains", domain, product, ..] if is_test(name) && self.has_product(domain, product) => {}
                 ["governance", "access", _] | ["domains", _, "access", _] if name.ends_with(".cedar") => {}
                 _ if name.ends_with(".cedar") => {
                     report

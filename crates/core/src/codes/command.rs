@@ -201,4 +201,29 @@ pub const CODES: &[CodeInfo] = &[
         title: "The command for the token failed",
         help: "A context may name a command that prints the credential (`--token-command`). It must end with status 0 and print the token to its standard output.",
     },
+    CodeInfo {
+        code: "MW1060",
+        title: "A test names what the product does not have",
+        help: "Inputs and outputs in a `*.test.yaml` are those that product.yaml declares.",
+    },
+    CodeInfo {
+        code: "MW1061",
+        title: "A test cannot be read",
+        help: "`tests:` is a list; each test has a `name`, rows of `inputs` and what to `expect` of outputs. `meshwork schema print test` prints the whole shape.",
+    },
+    CodeInfo {
+        code: "MW1062",
+        title: "A test failed",
+        help: "What came out of the product's SQL for the given rows is not what the test expects. The report shows missing and unexpected rows, and clauses that failed or passed against expectation.",
+    },
+    CodeInfo {
+        code: "MW1063",
+        title: "There are no tests",
+        help: "Tests lie in files `*.test.yaml` in the folder of their product.",
+    },
+    CodeInfo {
+        code: "MW1064",
+        title: "An expected value does not fit its column",
+        help: "The rows that a test expects are compared as values of the columns' types: this one cannot be read as such, or there is no such column.",
+    },
 ];

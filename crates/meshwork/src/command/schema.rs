@@ -29,6 +29,7 @@ enum Kind {
     Product,
     Classifications,
     Contract,
+    Test,
 }
 
 impl Schema {
@@ -40,6 +41,7 @@ impl Schema {
             Kind::Product => manifest::Kind::Product,
             Kind::Classifications => manifest::Kind::Classifications,
             Kind::Contract => manifest::Kind::Contract,
+            Kind::Test => manifest::Kind::Test,
         });
         context.printer.line(&serde_json::to_string_pretty(&schema).unwrap_or_else(|_| schema.to_string()));
         Ok(exit::OK)
