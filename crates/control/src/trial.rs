@@ -113,13 +113,17 @@ impl Bench {
         for (name, input) in &product.inputs {
             let rows = case.inputs.get(name.as_str());
             let spec = match input {
-                Input::Source(source) => {
-                    InputSpec::Source(self.source(subject, name, &source.kind, rows, folder)?)
-                }
+                Input::Source(source) => InputSpec::Source(self.source(subject, name, &source.kind, rows, folder)?),
                 Input::Product(input) => {
-                    let version = subject.mesh.output(&input.domain, &input.output).and_then(|(_, output)| output.versions.get(&input.version));
+                    let version = subject
+                        .mesh
+                        .output(&input.domain, &input.output)
+                        .and_then(|(_, output)| output.versions.get(&input.version));
                     let version = version.ok_or_else(|| {
-                        let message = format!("input `{name}`: `{}.{}` is not declared in this folder", input.domain, input.output);
+                        let message = format!(
+                            "input `{name}`: `{}.{}` is not declared in this folder",
+                            input.domain, input.output
+                        );
                         Error::check("MW1060", message)
                     })?;
                     let built = self.upstream(subject, name, version.schema(), rows, folder, case).await?;
@@ -406,7 +410,11 @@ fn violations(
                 failure(&expected.place, message, lines.collect());
             }
             Outcome::Error { because } => {
-                failure(&expected.place, format!("clause `{}` could not be checked: {because}", clause.clause), Vec::new());
+                failure(
+                    &expected.place,
+                    format!("clause `{}` could not be checked: {because}", clause.clause),
+                    Vec::new(),
+                );
             }
             _ => {}
         }

@@ -10,6 +10,7 @@ mod collect;
 mod complete;
 mod context;
 mod demo;
+mod diff;
 mod doctor;
 mod explain;
 mod from;
@@ -120,7 +121,9 @@ enum Command {
     Logs(log::Logs),
     /// Remove files that no publication refers to
     Collect(collect::Collect),
-    /// Query published tables
+    /// What a publication changed in a table, row by row
+    Diff(diff::Diff),
+    /// Query published tables; a shell on a terminal
     Sql(sql::Sql),
     /// Agreements: who may read what, for which purpose, until when
     Access(access::Access),
@@ -259,6 +262,7 @@ fn dispatch(command: Command, context: &Context) -> Result<u8> {
         C::Backup(args) => block_on(context, args.run(context)),
         C::Restore(args) => block_on(context, args.run(context)),
         C::Collect(args) => block_on(context, args.run(context)),
+        C::Diff(args) => block_on(context, args.run(context)),
         C::Test(args) => block_on(context, args.run(context)),
         C::Sql(args) if args.is_shell(context) => args.shell(context, &runtime(context, "warn")?),
         C::Sql(args) => block_on(context, args.run(context)),

@@ -33,8 +33,7 @@ pub fn rows(output: &str, expected: &Expected, wanted: &[Row], found: &[RecordBa
     let wanted: Vec<Wanted> = wanted.iter().map(|row| Wanted::of(output, row, &schema)).collect::<Result<_>>()?;
     let pairs = if expected.ordered { in_order(&wanted, &found) } else { in_any_order(&wanted, &found) };
     let missing: Vec<&Wanted> = (0..wanted.len()).filter(|at| pairs[*at].is_none()).map(|at| &wanted[at]).collect();
-    let extra: Vec<&Cells> =
-        (0..found.len()).filter(|at| !pairs.contains(&Some(*at))).map(|at| &found[at]).collect();
+    let extra: Vec<&Cells> = (0..found.len()).filter(|at| !pairs.contains(&Some(*at))).map(|at| &found[at]).collect();
     if missing.is_empty() && (extra.is_empty() || expected.subset) {
         return Ok(None);
     }
@@ -44,7 +43,11 @@ pub fn rows(output: &str, expected: &Expected, wanted: &[Row], found: &[RecordBa
         // The row that is most like it, where that says more than the rows alone.
         let near = extra.iter().map(|cells| (row.differences(cells), cells)).min_by_key(|(n, _)| *n);
         if let Some((differing, cells)) = near.filter(|(differing, _)| *differing < row.cells.len()) {
-            lines.push(format!("  nearest, {differing} of {} columns differ: {}", row.cells.len(), row.changes(cells, &names)));
+            lines.push(format!(
+                "  nearest, {differing} of {} columns differ: {}",
+                row.cells.len(),
+                row.changes(cells, &names)
+            ));
         }
     }
     if !expected.subset {
@@ -78,10 +81,12 @@ impl Wanted {
             let wrong = |why: String| {
                 Error::check("MW1064", format!("expected rows of `{output}`: {why}")).at(row.place.clone())
             };
-            let at = schema.index_of(name).map_err(|_| wrong(format!("there is no column `{}`", name.escape_debug())))?;
+            let at =
+                schema.index_of(name).map_err(|_| wrong(format!("there is no column `{}`", name.escape_debug())))?;
             let ty = schema.field(at).data_type();
             let text = plain(value).map(|text| {
-                canonical(&text, ty).ok_or_else(|| wrong(format!("`{}` is not a {ty} (column `{name}`)", text.escape_debug())))
+                canonical(&text, ty)
+                    .ok_or_else(|| wrong(format!("`{}` is not a {ty} (column `{name}`)", text.escape_debug())))
             });
             cells.push((at, text.transpose()?));
         }
@@ -103,9 +108,7 @@ impl Wanted {
 
     fn changes(&self, found: &Cells, names: &[String]) -> String {
         let changed = self.cells.iter().filter(|(at, value)| found[*at] != *value);
-        let shown = changed.map(|(at, value)| {
-            format!("{}: {} → {}", names[*at], shown(value), shown(&found[*at]))
-        });
+        let shown = changed.map(|(at, value)| format!("{}: {} → {}", names[*at], shown(value), shown(&found[*at])));
         shown.collect::<Vec<_>>().join(", ")
     }
 }
@@ -180,7 +183,9 @@ fn texts(batches: &[RecordBatch]) -> Result<Vec<Cells>> {
     for batch in batches {
         let columns = batch.columns().iter().map(|column| display(column.as_ref())).collect::<Result<Vec<_>, _>>();
         let columns = columns.map_err(|error| Error::internal("MW0816", format!("rows cannot be shown: {error}")))?;
-        rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| column[row].clone()).collect::<Cells>()));
+        rows.extend(
+            (0..batch.num_rows()).map(|row| columns.iter().map(|column| column[row].clone()).collect::<Cells>()),
+        );
     }
     Ok(rows)
 }

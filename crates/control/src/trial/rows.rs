@@ -65,9 +65,10 @@ pub fn expected_file(mesh: &Path, _: &str, product: &str, file: &str) -> Result<
     let format = arrow::csv::reader::Format::default().with_header(true);
     let broken = |error: arrow::error::ArrowError| Error::check("MW1061", format!("{path} is not CSV: {error}"));
     let (header, _) = format.infer_schema(std::io::Cursor::new(&bytes), Some(0)).map_err(broken)?;
-    let texts = header.fields().iter().map(|field| {
-        arrow::datatypes::Field::new(field.name(), arrow::datatypes::DataType::Utf8, true)
-    });
+    let texts = header
+        .fields()
+        .iter()
+        .map(|field| arrow::datatypes::Field::new(field.name(), arrow::datatypes::DataType::Utf8, true));
     let schema = std::sync::Arc::new(arrow::datatypes::Schema::new(texts.collect::<Vec<_>>()));
     let reader = arrow::csv::ReaderBuilder::new(schema.clone())
         .with_header(true)

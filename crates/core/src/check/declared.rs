@@ -151,10 +151,12 @@ impl Declared {
             let outputs: Vec<&str> = manifest.outputs.iter().map(|(name, _)| name.value.as_str()).collect();
             for (file, case) in product.tests.iter().flat_map(|file| file.tests.iter().map(move |case| (file, case))) {
                 let inputs = case.inputs.keys().filter(|name| !inputs.contains(&name.as_str())).map(|n| ("input", n));
-                let outputs = case.expect.keys().filter(|name| !outputs.contains(&name.as_str())).map(|n| ("output", n));
+                let outputs =
+                    case.expect.keys().filter(|name| !outputs.contains(&name.as_str())).map(|n| ("output", n));
                 for (what, name) in inputs.chain(outputs) {
                     let at = Span { line: case.place.line, column: case.place.column, length: 0 };
-                    let message = format!("the test `{}` names an {what} `{name}` that the product does not have", case.name);
+                    let message =
+                        format!("the test `{}` names an {what} `{name}` that the product does not have", case.name);
                     report.error("MW1060", &file.path, at, message).hint("product.yaml declares them.");
                 }
             }

@@ -153,4 +153,19 @@ pub const CODES: &[CodeInfo] = &[
         "a column that the contract does not have",
         "The SQL produces a column that the contract does not declare; it is not stored.",
     ),
+    code(
+        "MW0843",
+        "not a table to compare",
+        "`meshwork diff` compares a table `domain.output` as it was published at two moments.",
+    ),
+    code(
+        "MW0844",
+        "not a column of the table",
+        "`--key` names the columns that tell rows apart, as you may read them.",
+    ),
+    code(
+        "MW0845",
+        "nothing to compare with",
+        "Both sides of `meshwork diff` are publications of the table, named by their id, their run, their Delta version or a moment. Without names they are the newest one and the one before it.",
+    ),
 ];

@@ -42,14 +42,17 @@ impl Test {
         let folder = compose::mesh_folder(&context.config)?;
         let mesh = declared(context)?;
         let (files, _) = checkout::read(&folder, Limits::DEFAULT);
-        let scratch = tempfile::Builder::new().prefix("meshwork-test-").tempdir().map_err(|error| {
-            Error::environment("MW1026", format!("a temporary folder cannot be made: {error}"))
-        })?;
+        let scratch = tempfile::Builder::new()
+            .prefix("meshwork-test-")
+            .tempdir()
+            .map_err(|error| Error::environment("MW1026", format!("a temporary folder cannot be made: {error}")))?;
         let bench = bench(context, scratch.path().to_path_buf(), folder.clone())?;
         let mut reports = Vec::new();
         for (domain, product) in mesh.products().filter(|(domain, product)| self.asked(domain, product)) {
             for file in tests_of(&files, product) {
-                for case in file.tests.iter().filter(|case| self.only.as_ref().is_none_or(|only| case.name.contains(only))) {
+                for case in
+                    file.tests.iter().filter(|case| self.only.as_ref().is_none_or(|only| case.name.contains(only)))
+                {
                     let waiting = Waiting::new(&context.printer, &format!("testing {}: {}", product.name, case.name));
                     let report = bench.run(&mesh, domain, product, case).await;
                     drop(waiting);
@@ -70,7 +73,8 @@ impl Test {
         let printer = &context.printer;
         if reports.is_empty() {
             let error = Error::not_found("MW1063", "there are no tests for what was asked");
-            return Err(error.hint("write them in a file such as `orders.test.yaml` beside product.yaml")
+            return Err(error
+                .hint("write them in a file such as `orders.test.yaml` beside product.yaml")
                 .hint("`meshwork schema print test` shows its shape"));
         }
         let failed = reports.iter().filter(|report| !report.passed()).count();
@@ -101,9 +105,9 @@ fn declared(context: &Context) -> Result<Mesh> {
 
 fn tests_of(files: &meshwork_core::check::Files, product: &Product) -> Vec<TestManifest> {
     let folder = format!("{}/", product.path);
-    let own = files.iter().filter(|(path, _)| {
-        path.starts_with(&folder) && (path.ends_with(".test.yaml") || path.ends_with(".test.yml"))
-    });
+    let own = files
+        .iter()
+        .filter(|(path, _)| path.starts_with(&folder) && (path.ends_with(".test.yaml") || path.ends_with(".test.yml")));
     let read = |(path, text): (&String, &String)| {
         let node = yaml::parse(path, text).ok()?;
         let findings = Findings::new(path);

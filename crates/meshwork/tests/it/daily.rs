@@ -95,6 +95,95 @@ fn the_doctor_says_what_is_wrong_and_what_to_do() {
     mesh.ok(&["run", PRODUCT]);
 }
 
+const TESTS: &str = "\
+tests:
+  - name: every order comes through
+    inputs:
+      raw:
+        - { order_id: 1, customer: ana, amount: 10, status: paid }
+        - { order_id: 2, customer: bo, amount: 2.50, status: open }
+    expect:
+      orders:
+        - { order_id: 2, amount: 2.5 }
+        - { order_id: 1, customer: ana }
+  - name: nothing comes of nothing
+    expect: { orders: [] }
+  - name: bad orders are found
+    inputs:
+      raw:
+        - { order_id: 1, customer: ana, amount: -1, status: paid }
+        - { order_id: 1, customer: ana, amount: 20000, status: lost }
+    expect:
+      orders:
+        match: subset
+        rows: [{ order_id: 1, status: lost }]
+        violations: [VIOLATIONS]
+";
+
+#[test]
+fn tests_of_a_product_run_without_its_mesh() {
+    let mesh = Mesh::shop();
+    let file = "domains/shop/orders/orders.test.yaml";
+    // The ids of clauses are told by the failure of a first try.
+    mesh.write(file, TESTS.replace("VIOLATIONS", "nonsense"));
+    assert_eq!(mesh.json(&["check"])["diagnostics"], serde_json::json!([]), "check reads test files");
+    let said = mesh.meshwork(&["test", "-o", "json"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let report: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((&report["tests"], &report["failed"]), (&3.into(), &1.into()), "{report:#}");
+    let failures = report["cases"][2]["failures"].as_array().expect("failures").clone();
+    let ids: Vec<String> = failures
+        .iter()
+        .filter_map(|failure| failure["message"].as_str()?.strip_prefix("clause `")?.split_once('`'))
+        .map(|(id, _)| id.to_owned())
+        .collect();
+    assert_eq!(ids.len(), 3, "unique, range and enum: {report:#}");
+    mesh.write(file, TESTS.replace("VIOLATIONS", &ids.join(", ")));
+    let junit = mesh.path().join("report.xml");
+    let said = mesh.meshwork(&["test", "shop.orders", "--junit", junit.to_str().expect("text")]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(std::fs::read_to_string(junit).expect("written").contains("tests=\"3\" failures=\"0\""));
+    // A transformation that goes wrong is shown row by row.
+    mesh.write("domains/shop/orders/orders.sql", "SELECT order_id, customer, amount * 2 AS amount, status FROM raw\n");
+    let said = mesh.meshwork(&["test", "--only", "comes through"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.out.contains("amount: 2.5 → 5"), "{}", said.out);
+    assert!(!mesh.path().join(".meshwork").exists() && !mesh.path().join("data").exists(), "nothing of the mesh");
+    mesh.write(file, TESTS.replace("raw:", "rwa:"));
+    let said = mesh.meshwork(&["check"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.out.contains("MW1060"), "{}", said.out);
+    std::fs::remove_file(mesh.path().join(file)).expect("there");
+    assert_eq!(mesh.fails(5, &["test"]).error_code(), Some("MW1063"));
+}
+
+#[test]
+fn a_difference_between_publications_by_key_and_column() {
+    let mesh = Mesh::published();
+    mesh.source("order_id,customer,amount,status\n1,customer 1,1.50,shipped\n3,customer 3,9,open\n4,new,4,paid\n");
+    assert_eq!(mesh.fails(5, &["diff", "shop.orders"]).error_code(), Some("MW0845"));
+    mesh.ok(&["run", PRODUCT]);
+    let found = mesh.json(&["diff", "shop.orders"]);
+    assert_eq!(found["key"], serde_json::json!(["order_id"]), "{found:#}");
+    let counts = ["added", "removed", "changed", "unchanged"].map(|what| found[what].as_u64().unwrap_or(99));
+    assert_eq!(counts, [1, 1, 2, 0], "{found:#}");
+    assert_eq!(found["columns"], serde_json::json!({"amount": 1, "status": 1}), "{found:#}");
+    let changed = found["sample"].as_array().expect("rows").iter().find(|row| row["key"]["order_id"] == 3);
+    let changed = changed.expect("order 3 is in the sample");
+    assert_eq!((&changed["from"]["amount"], &changed["to"]["amount"]), (&3.5.into(), &9.0.into()), "{found:#}");
+    let text = mesh.ok(&["diff", "shop.orders"]);
+    assert!(text.contains("amount: 3.5 → 9"), "{text}");
+    assert_eq!(mesh.meshwork(&["diff", "shop.orders", "--detailed-exitcode"]).code, Some(1));
+    // The same two sides, named in other ways.
+    let from = found["from"]["run"].as_str().expect("a run");
+    let again = mesh.json(&["diff", "shop.orders", "--from", from, "--to", "1", "--key", "customer"]);
+    assert_eq!(again["added"], 1, "{again:#}");
+    let same = mesh.json(&["diff", "shop.orders", "--from", "1"]);
+    assert_eq!((&same["changed"], &same["unchanged"]), (&0.into(), &3.into()), "{same:#}");
+    assert_eq!(mesh.fails(5, &["diff", "shop.orders", "--from", "nothing"]).error_code(), Some("MW0845"));
+    assert_eq!(mesh.fails(2, &["diff", "shop.orders", "--key", "nothing"]).error_code(), Some("MW0844"));
+}
+
 /// The folder of the only table's log.
 fn glob_log(mesh: &Mesh) -> std::path::PathBuf {
     let outputs = std::fs::read_dir(mesh.path().join("data")).expect("there").flatten();

@@ -10,7 +10,8 @@ pub fn render(reports: &[CaseReport]) -> String {
     for report in reports {
         suites.entry(&report.product).or_default().push(report);
     }
-    let count = |reports: &[&CaseReport], which: fn(&&CaseReport) -> bool| reports.iter().copied().filter(which).count();
+    let count =
+        |reports: &[&CaseReport], which: fn(&&CaseReport) -> bool| reports.iter().copied().filter(which).count();
     let failed: fn(&&CaseReport) -> bool = |report| !report.failures.is_empty();
     let broken: fn(&&CaseReport) -> bool = |report| report.error.is_some();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
@@ -32,7 +33,12 @@ pub fn render(reports: &[CaseReport]) -> String {
             }
             if let Some(error) = &case.error {
                 let text = escaped(&error.hints.join("\n"));
-                let _ = write!(out, "<error type=\"{}\" message=\"{}\">{text}</error>", error.code, escaped(&error.message));
+                let _ = write!(
+                    out,
+                    "<error type=\"{}\" message=\"{}\">{text}</error>",
+                    error.code,
+                    escaped(&error.message)
+                );
             }
             out.push_str("</testcase>\n");
         }
