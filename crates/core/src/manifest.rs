@@ -8,6 +8,7 @@ pub mod domain;
 pub mod mesh;
 pub mod product;
 mod source;
+pub mod test;
 pub mod text;
 
 use schemars::JsonSchema;

@@ -94,9 +94,10 @@ fn case<'n>(findings: &'n Findings<'n>, node: &'n Node) -> Option<TestCase> {
         Some((name.value.to_string(), rows))
     });
     let inputs = inputs.collect();
-    let expect = fields.named("expect").into_iter().filter_map(|(name, node)| {
-        Some((name.value.to_string(), expected(findings, &name, node)?))
-    });
+    let expect = fields
+        .named("expect")
+        .into_iter()
+        .filter_map(|(name, node)| Some((name.value.to_string(), expected(findings, &name, node)?)));
     let expect: BTreeMap<String, Expected> = expect.collect();
     if expect.is_empty() {
         let hint = "Name outputs, each with `rows`, `file` or `violations`.";
@@ -258,6 +259,9 @@ tests:
         let text = "tests:\n  - name: a\n    inputs: { raw: [1] }\n    expect: { out: { order: some } }\n  - name: a\n    nowe: x\n    expect: {}\n";
         let (_, found) = found(text);
         assert_eq!(found.iter().filter(|f| f.starts_with("MW1061")).count(), 3, "{found:?}");
-        assert!(found.contains(&"MW1061 3:21".to_owned()) && found.iter().any(|f| f.starts_with("MW0113 6")), "{found:?}");
+        assert!(
+            found.contains(&"MW1061 3:21".to_owned()) && found.iter().any(|f| f.starts_with("MW0113 6")),
+            "{found:?}"
+        );
     }
 }

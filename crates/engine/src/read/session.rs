@@ -115,8 +115,8 @@ fn config(limits: &Limits, planning: &Planning) -> SessionConfig {
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
     options.optimizer.prefer_hash_join = planning.prefer_hash_join;
     if planning.small_batches {
-        options.execution.batch_size = 512;
         options.execution.sort_spill_reservation_bytes = 2 << 20;
+        config = config.with_batch_size(512);
     }
     config
 }

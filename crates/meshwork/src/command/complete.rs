@@ -52,8 +52,8 @@ impl Completions {
 
 /// `domain.product` of the mesh folder at hand, by the names of its folders.
 pub fn products() -> Vec<CompletionCandidate> {
-    let mut found = Vec::new();
-    let Some(root) = config::nearest_mesh() else { return found };
+    let mut found: Vec<String> = Vec::new();
+    let Some(root) = config::nearest_mesh() else { return Vec::new() };
     for domain in folders(&root.join("domains")) {
         let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         found.push(name(&domain));

@@ -66,7 +66,7 @@ impl Test {
 
     fn asked(&self, domain: &Domain, product: &Product) -> bool {
         let name = format!("{}.{}", domain.name, product.name);
-        self.products.iter().any(|asked| asked == "all" || *asked == name || domain.name == *asked)
+        self.products.iter().any(|asked| asked == "all" || *asked == name || domain.name == *asked.as_str())
     }
 
     fn conclude(&self, context: &Context, reports: &[CaseReport]) -> Result<u8> {

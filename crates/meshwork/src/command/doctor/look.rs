@@ -70,7 +70,7 @@ async fn state(context: &Context, mesh: Option<&Mesh>, found: &mut Vec<Finding>)
             found.push(Finding::ok("state", format!("{} is free and opens", platform.lock.folder().path().display())));
         }
         Ok(Reach::Server { url, .. }) => found.push(served(&client, url).await),
-        Err(error) => return found.push(Finding::error("state", error)),
+        Err(error) => return found.push(Finding::error("state", &error)),
     }
     let applied = match client.json(Call::get("mesh")).await {
         Ok(applied) => applied,
