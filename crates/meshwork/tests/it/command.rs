@@ -87,7 +87,7 @@ fn shells_get_completions() {
         command.args(["--", "meshwork"]).args(words).envs(env).env("MESHWORK_DIR", folder);
         String::from_utf8(command.output().expect("starts").stdout).expect("text")
     };
-    assert_eq!(complete(&["publ"]), "publications");
+    assert!(complete(&["publ"]).starts_with("publication"));
     assert_eq!(complete(&["run", "sho"]), "shop\nshop.orders");
 }
 

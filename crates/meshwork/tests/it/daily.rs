@@ -138,7 +138,10 @@ fn tests_of_a_product_run_without_its_mesh() {
         .map(|(id, _)| id.to_owned())
         .collect();
     assert_eq!(ids.len(), 3, "unique, range and enum: {report:#}");
-    mesh.write(file, TESTS.replace("VIOLATIONS", &ids.join(", ")));
+    mesh.write(
+        file,
+        TESTS.replace("VIOLATIONS", &ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ")),
+    );
     let junit = mesh.path().join("report.xml");
     let said = mesh.meshwork(&["test", "shop.orders", "--junit", junit.to_str().expect("text")]);
     assert_eq!(said.code, Some(0), "{said:?}");

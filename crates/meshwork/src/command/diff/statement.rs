@@ -37,7 +37,7 @@ impl Sides {
         ];
         counts.extend(self.values.iter().enumerate().map(|(at, column)| {
             let column = quoted(column);
-            format!("count(*) FILTER (WHERE a.here AND b.here AND a.{column} IS DISTINCT FROM b.{column}) AS c{at}")
+            format!("count(*) FILTER (WHERE a.here AND b.here AND (a.{column} IS DISTINCT FROM b.{column})) AS c{at}")
         }));
         format!("SELECT {} FROM {}", counts.join(", "), self.joined())
     }
@@ -91,7 +91,7 @@ impl Sides {
     fn differs(&self) -> String {
         let columns = self.values.iter().map(|column| {
             let column = quoted(column);
-            format!("a.{column} IS DISTINCT FROM b.{column}")
+            format!("(a.{column} IS DISTINCT FROM b.{column})")
         });
         let differs: Vec<String> = columns.collect();
         if differs.is_empty() { "FALSE".to_owned() } else { differs.join(" OR ") }
