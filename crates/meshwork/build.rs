@@ -14,6 +14,7 @@ const ENGINES: [&str; 9] = [
     "pgwire",
 ];
 
+#[allow(clippy::disallowed_methods, reason = "cargo talks to build scripts by the environment")]
 fn main() {
     let folder = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     let lock = Path::new(&folder).join("../../Cargo.lock");

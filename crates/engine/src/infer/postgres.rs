@@ -165,7 +165,7 @@ fn typed(column: &PostgresColumn, digits: (u32, u32)) -> ProfiledType {
     let native = match native {
         // `numeric` alone: as wide as its values, with room to grow.
         ColumnType::Decimal { .. } if column.any_precision => {
-            let scale = digits.1.max(2).min(18);
+            let scale = digits.1.clamp(2, 18);
             let precision = (digits.0 + 6 + scale).clamp(18, 38);
             ColumnType::Decimal { precision: precision as u8, scale: scale as i8 }
         }
