@@ -98,6 +98,10 @@ pub async fn verify(table: &Table, subject: &Subject) -> Result<Verified> {
         .iter()
         .map(|f| f.name().clone())
         .filter(|name| !declared.contains(name) && table.field(name).is_none())
+        // The object around a nested value is declared with it.
+        .filter(|name| {
+            !declared.iter().any(|path| path.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.')))
+        })
         .collect();
     Ok(Verified { rows, bytes: reading.meter.bytes(), clauses, undeclared })
 }

@@ -211,9 +211,9 @@ fn one_of(values: &[(String, u64)], around: &Around<'_>, field: &mut FieldPropos
     let seldom = values.iter().filter(|(_, count)| *count < 5).count();
     // How likely the next row brings a value that was never seen: Good and Turing's estimate.
     let once = values.iter().filter(|(_, count)| *count == 1).count() as f64;
-    let confidence = (1.0 - (once + 1.0) / present as f64).max(0.0);
+    let confidence = (1.0 - (once + 1.0) / present as f64).clamp(0.0, 0.99);
     let why = format!("{kinds} values in {} rows; {confidence:.2}", counted(present));
-    if around.table.complete && seldom == 0 && present >= kinds * 10 {
+    if around.table.complete && seldom == 0 && kinds <= 12 && present >= kinds * 15 {
         field.line("enum", list, &why);
     } else {
         let name = scalar(&field.name);
@@ -235,7 +235,11 @@ fn range(column: &ColumnProfile, (least, most): &(String, String), around: &Arou
             field.line("min", min.to_string(), &observed);
             field.line("max", max.to_string(), "by what it is called; 0.90");
         }
-        _ if low >= 0.0 && around.table.complete && column.seen.present() >= FEW_ROWS && !code => {
+        _ if never_negative(&names, low, high, &field.native)
+            && around.table.complete
+            && column.seen.present() >= FEW_ROWS
+            && !code =>
+        {
             let why = format!("{observed}; {:.2}", succession(column.seen.present()).min(0.95));
             field.line("min", "0".to_owned(), &why);
         }
@@ -248,6 +252,38 @@ fn range(column: &ColumnProfile, (least, most): &(String, String), around: &Arou
         field.warnings.push((clause, format!("observed in {} values", counted(column.seen.present()))));
     }
 }
+
+/// Whether a column that was never negative is so by its nature: counts, sizes and amounts begin near zero; a temperature
+/// or a balance is above it by chance.
+fn never_negative(names: &[String], low: f64, high: f64, native: &ColumnType) -> bool {
+    let counted = matches!(native, ColumnType::Int8 | ColumnType::Int16 | ColumnType::Int32 | ColumnType::Int64);
+    let near = low <= (high - low) * 0.1 || (counted && low <= 10.0);
+    low >= 0.0 && near && !names.iter().any(|name| SIGNED.contains(&name.as_str()))
+}
+
+/// Words in names of columns that may be negative another day.
+const SIGNED: &[&str] = &[
+    "temp",
+    "temperature",
+    "dewp",
+    "balance",
+    "profit",
+    "margin",
+    "change",
+    "delta",
+    "diff",
+    "difference",
+    "offset",
+    "tz",
+    "altitude",
+    "alt",
+    "elevation",
+    "growth",
+    "net",
+    "score",
+    "return",
+    "variation",
+];
 
 /// Words in names of columns whose bounds nature or the calendar sets.
 const NATURAL: &[(&[&str], f64, f64)] = &[

@@ -32,7 +32,26 @@ pub fn note(column: &ColumnProfile) -> Option<&'static str> {
             let flag = |values: &Vec<(String, u64)>| {
                 values.len() == 2 && values.iter().all(|(value, _)| value == "0" || value == "1")
             };
-            seen.values.as_ref().is_some_and(flag).then_some("only 0 and 1: perhaps a `boolean`")
+            if seen.values.as_ref().is_some_and(flag) {
+                return Some("only 0 and 1: perhaps a `boolean`");
+            }
+            // From the year 2001 on, and not for another two centuries.
+            let moment = |from: f64, to: f64| {
+                let within = |text: &str| text.parse::<f64>().is_ok_and(|value| (from..to).contains(&value));
+                seen.numbers.as_ref().is_some_and(|(least, most)| within(least) && within(most))
+            };
+            let words = super::name::words(&column.name);
+            let timed = words.iter().any(|word| {
+                ["time", "date", "at", "on", "updated", "created", "timestamp", "ts", "modified"]
+                    .contains(&word.as_str())
+            });
+            match timed {
+                true if moment(1.0e12, 1.0e13) => {
+                    Some("perhaps milliseconds since 1970: `to_timestamp_millis` in the SQL")
+                }
+                true if moment(1.0e9, 1.0e10) => Some("perhaps seconds since 1970: `to_timestamp_seconds` in the SQL"),
+                _ => None,
+            }
         }
         _ => None,
     }

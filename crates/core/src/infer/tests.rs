@@ -255,3 +255,39 @@ fn a_key_of_several_columns_where_none_is_one() {
     let unique = |rule: &Rule| matches!(rule, Rule::Unique { columns } if columns == &["origin", "time_hour"]);
     assert!(output.versions[&1].schema().clauses.iter().any(|clause| unique(&clause.rule)));
 }
+
+#[test]
+fn only_what_cannot_be_negative_is_kept_from_it() {
+    let number = |name: &str, native: ColumnType, least: &str, most: &str| {
+        let mut found = column(name, native, 100, false);
+        found.seen.numbers = Some((least.into(), most.into()));
+        found
+    };
+    let weather = table(
+        "weather",
+        vec![
+            number("precip", ColumnType::Float64, "0", "1.21"),
+            number("temp", ColumnType::Float64, "0.5", "100.04"),
+            number("pressure", ColumnType::Float64, "983.8", "1042.1"),
+            number("seats", ColumnType::Int64, "2", "450"),
+            number("updated", ColumnType::Int64, "1517365391235", "1517967904877"),
+        ],
+    );
+    let proposal = all(&[weather]);
+    let checked = check::check(&mesh(&proposal));
+    assert_eq!(checked.diagnostics, []);
+    let mesh = checked.mesh.unwrap();
+    let (_, output) = mesh.output("music", "weather").unwrap();
+    let bounded: Vec<&str> = output.versions[&1]
+        .schema()
+        .clauses
+        .iter()
+        .filter(|clause| clause.severity == Severity::Error)
+        .filter_map(|clause| match &clause.rule {
+            Rule::Range { column, .. } => Some(column.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(bounded, ["precip", "seats"]);
+    assert!(proposal.files[1].1.contains("# updated: perhaps milliseconds since 1970"), "{}", proposal.files[1].1);
+}

@@ -369,9 +369,8 @@ fn quality(one: &Draft<'_>, tables: &[TableProfile], outputs: &[(Name, Vec<Strin
     for (column, name) in one.table.columns.iter().zip(&one.columns) {
         let seen = &column.seen;
         let declared = one.table.catalog.unique.iter().any(|columns| *columns == [column.name.clone()]);
-        let key_like = super::name::words(&column.name)
-            .last()
-            .is_some_and(|w| matches!(w.as_str(), "id" | "uuid" | "email" | "code" | "key"));
+        let last = super::name::words(&column.name).pop().unwrap_or_default();
+        let key_like = matches!(last.as_str(), "id" | "uuid" | "email" | "code" | "key") && seen.nulls == 0;
         if seen.unique && key_like && !keyed(&column.name) && !declared && seen.present() >= 20 {
             let why = format!("{} distinct values in {} rows", counted(seen.present()), counted(seen.rows));
             clauses.push_str(&with_comment(&format!("  - unique: [{}]", scalar(name)), &why));

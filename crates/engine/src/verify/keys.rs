@@ -185,7 +185,7 @@ mod tests {
         for rows in [2usize, 3, 1000, PART, PART * 5 + 17] {
             let mut bits: Vec<u64> = (0..rows as u64).map(spread).collect();
             assert!(different(&bits), "{rows}");
-            for at in [0, rows / 2, rows - 2] {
+            for at in [0, rows / 2, rows - 2].into_iter().filter(|at| at + 1 < rows) {
                 let kept = bits[at];
                 bits[at] = bits[rows - 1];
                 assert!(!different(&bits), "{rows} {at}");

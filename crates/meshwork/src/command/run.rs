@@ -166,6 +166,9 @@ pub fn clause_lines(output: &str, clause: &ClauseResult, printer: &Printer) -> S
         Outcome::Fail if clause.severity == Severity::Error => (printer.bad("✗"), String::new()),
         Outcome::Fail => (printer.warn("!"), String::new()),
         Outcome::Error { because } => (printer.bad("✗"), format!(" could not be checked: {because}")),
+        Outcome::NotEvaluated { because } if *because == clause.message => {
+            (printer.warn("-"), " (not evaluated)".to_owned())
+        }
         Outcome::NotEvaluated { because } => (printer.warn("-"), format!(" not evaluated: {because}")),
     };
     let severity = match clause.severity {

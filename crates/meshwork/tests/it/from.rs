@@ -153,6 +153,46 @@ fn from_an_empty_folder_over_a_live_database_in_three_commands() {
 }
 
 #[test]
+fn a_dbt_project_with_its_database() {
+    let database = Postgres::start().expect("PostgreSQL");
+    database.sql(
+        "CREATE TABLE stg_orders (order_id int, status text, other text);
+         INSERT INTO stg_orders SELECT n, 'placed' FROM generate_series(1, 30) n;
+         CREATE TABLE unrelated (x int);",
+    );
+    let mesh = Mesh::empty();
+    let manifest = serde_json::json!({
+        "metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json", "adapter_type": "postgres", "project_name": "jaffle"},
+        "nodes": {
+            "model.jaffle.stg_orders": {"resource_type": "model", "name": "stg_orders", "schema": "public", "description": "Orders, cleaned.",
+                "config": {"materialized": "table"}, "columns": {"order_id": {"name": "order_id", "description": "Number of the order"}}},
+            "test.jaffle.a": {"resource_type": "test", "name": "accepted", "attached_node": "model.jaffle.stg_orders", "column_name": "status",
+                "test_metadata": {"name": "accepted_values", "kwargs": {"values": ["placed", "returned"]}}, "config": {}},
+            "test.jaffle.u": {"resource_type": "test", "name": "unique", "attached_node": "model.jaffle.stg_orders", "column_name": "order_id",
+                "test_metadata": {"name": "unique", "kwargs": {}}, "config": {}},
+        },
+        "sources": {},
+    });
+    mesh.write("target/manifest.json", manifest.to_string());
+    let file = mesh.path().join("target/manifest.json");
+    let url = format!("postgres://postgres:{}@127.0.0.1:{}/postgres", database.password(), database.port());
+    mesh.ok(&["init", "--from", file.to_str().expect("a path"), "--database", &url]);
+    let contract =
+        std::fs::read_to_string(mesh.path().join("domains/jaffle/jaffle/stg_orders.contract.yaml")).expect("there");
+    for part in [
+        "enum: [placed, returned]",
+        "description: Number of the order",
+        "description: \"Orders, cleaned.\"",
+        "dbt says so",
+    ] {
+        assert!(contract.contains(part), "{part} is not in\n{contract}");
+    }
+    mesh.ok(&["apply"]);
+    mesh.ok(&["run", "all"]);
+    assert_eq!(mesh.ok(&["sql", "-o", "csv", "-c", "SELECT count(*) AS n FROM jaffle.stg_orders"]), "n\n30\n");
+}
+
+#[test]
 fn what_cannot_be_started_from_says_why() {
     let mesh = Mesh::empty();
     for (from, exit, code) in [
