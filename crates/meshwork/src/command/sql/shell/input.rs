@@ -107,7 +107,7 @@ impl Reading<'_> {
                     if statement::is_complete(&text) {
                         return self.end("", Typed::Text(text));
                     }
-                    self.line.to_end();
+                    self.line.go_to_end();
                     self.line.insert("\n");
                 }
                 Key::Interrupt => return self.end("^C", Typed::Nothing),
@@ -154,7 +154,7 @@ impl Reading<'_> {
 
     /// Leaves the text on the screen and goes below it.
     fn end(mut self, mark: &str, typed: Typed) -> std::io::Result<Typed> {
-        self.line.to_end();
+        self.line.go_to_end();
         self.draw()?;
         self.input.out.write_all(mark.as_bytes())?;
         self.input.out.write_all(b"\r\n")?;
@@ -200,7 +200,7 @@ impl Reading<'_> {
         }
         // Several: shown below, then the prompt again.
         let shown: Vec<&str> = found.iter().take(100).map(String::as_str).collect();
-        self.line.to_end();
+        self.line.go_to_end();
         self.draw()?;
         self.input.out.write_all(format!("\r\n{}\r\n", shown.join("  ")).as_bytes())?;
         self.row = 0;

@@ -67,7 +67,7 @@ impl Line {
         self.at = self.row_end();
     }
 
-    pub fn to_end(&mut self) {
+    pub fn go_to_end(&mut self) {
         self.at = self.text.len();
     }
 
