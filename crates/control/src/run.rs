@@ -107,8 +107,10 @@ impl RunService {
         let service = self.clone();
         let actor = actor.clone();
         self.active.send_modify(|active| *active += 1);
+        let full_refresh = request.full_refresh;
         tokio::spawn(async move {
-            service.drive(&actor, &mesh, selection, Updates(sender), stopped).await;
+            let drive = Drive { actor: &actor, mesh: &mesh, full_refresh };
+            service.drive(drive, selection, Updates(sender), stopped).await;
             service.active.send_modify(|active| *active -= 1);
         });
         Ok(RunStream { updates, stop })
@@ -129,14 +131,7 @@ impl RunService {
         Ok(Arc::new(mesh))
     }
 
-    async fn drive(
-        &self,
-        actor: &Subject,
-        mesh: &Arc<Mesh>,
-        selection: Selection,
-        updates: Updates,
-        stopped: watch::Receiver<bool>,
-    ) {
+    async fn drive(&self, drive: Drive<'_>, selection: Selection, updates: Updates, stopped: watch::Receiver<bool>) {
         let Selection { steps, skipped } = selection;
         updates.send(RunUpdate::Planned { products: steps.iter().map(Step::name).collect() });
         let mut tally = Tally { skipped: u32::try_from(skipped.len()).unwrap_or(u32::MAX), ..Tally::default() };
@@ -163,10 +158,10 @@ impl RunService {
                         }
                         None => {
                             let _place = places.acquire().await;
-                            Some(self.step(actor, mesh, step, updates, stopped).await)
+                            Some(self.step(drive, step, updates, stopped).await)
                         }
                     };
-                    results[at].send_replace(Some(matches!(outcome, Some(Outcome::Published))));
+                    results[at].send_replace(Some(matches!(outcome, Some(Outcome::Published | Outcome::Unchanged))));
                     outcome
                 }
             })
@@ -175,20 +170,14 @@ impl RunService {
         for outcome in &outcomes {
             tally.add(outcome.as_ref());
         }
-        let Tally { published, blocked, failed, skipped } = tally;
-        updates.send(RunUpdate::Finished { published, blocked, failed, skipped });
+        let Tally { published, unchanged, blocked, failed, skipped } = tally;
+        updates.send(RunUpdate::Finished { published, unchanged, blocked, failed, skipped });
     }
 
-    async fn step(
-        &self,
-        actor: &Subject,
-        mesh: &Mesh,
-        step: &Step,
-        updates: &Updates,
-        stopped: watch::Receiver<bool>,
-    ) -> Outcome {
+    async fn step(&self, drive: Drive<'_>, step: &Step, updates: &Updates, stopped: watch::Receiver<bool>) -> Outcome {
+        let Drive { actor, mesh, full_refresh } = drive;
         let Some((domain, product)) = find(mesh, step) else { return Outcome::Failed };
-        Attempt { service: self, mesh, domain, product, actor, updates, stopped }.run().await
+        Attempt { service: self, mesh, domain, product, actor, full_refresh, updates, stopped }.run().await
     }
 
     fn ids(&self) -> Ids<'_> {
@@ -199,6 +188,14 @@ impl RunService {
         let mut guards = self.guards.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         guards.entry(product.clone()).or_default().clone()
     }
+}
+
+/// What all steps of one call share.
+#[derive(Clone, Copy)]
+struct Drive<'a> {
+    actor: &'a Subject,
+    mesh: &'a Mesh,
+    full_refresh: bool,
 }
 
 fn find<'a>(mesh: &'a Mesh, step: &Step) -> Option<(&'a Domain, &'a Product)> {
@@ -226,6 +223,7 @@ fn stale(product: &str, upstream: &str) -> Error {
 #[derive(Default)]
 struct Tally {
     published: u32,
+    unchanged: u32,
     blocked: u32,
     failed: u32,
     skipped: u32,
@@ -235,6 +233,7 @@ impl Tally {
     fn add(&mut self, outcome: Option<&Outcome>) {
         match outcome {
             Some(Outcome::Published) => self.published += 1,
+            Some(Outcome::Unchanged) => self.unchanged += 1,
             Some(Outcome::Blocked) => self.blocked += 1,
             Some(Outcome::Failed) => self.failed += 1,
             None => self.skipped += 1,

@@ -12,6 +12,7 @@ mod index;
 mod inputs;
 mod literal;
 mod mesh;
+mod modes;
 mod outputs;
 mod report;
 mod storage;
@@ -26,6 +27,7 @@ use crate::contract::Table;
 use crate::error::{Diagnostic, Place, Severity};
 use crate::mesh::Mesh;
 use crate::policy;
+use crate::product::Merge;
 use crate::types::ColumnType;
 
 pub use index::{Named, reserved};
@@ -62,6 +64,8 @@ pub struct Transformation {
     /// Input name → columns; `None` for a source, whose columns only its data tells.
     pub inputs: BTreeMap<String, Option<Vec<(String, ColumnType)>>>,
     pub produces: Table,
+    /// Columns that only serve the merge may be yielded beside those of the contract.
+    pub merge: Merge,
 }
 
 /// A query of a quality clause over `{table}` and `{batch}`.
@@ -82,6 +86,7 @@ pub fn check(files: &Files) -> Checked {
     let outputs = outputs::resolve(&declared, &index, files, &mut report);
     let inputs = inputs::resolve(&declared, &index, &outputs, &mut report);
     cycles::find(&index, &inputs, &mut report);
+    modes::check(&outputs, &inputs, &index, &mut report);
     columns::check(&outputs, &classifications, &mut report);
     contracts::check(&declared, &index, &outputs, &mut report);
     declared.check_tests(&mut report);

@@ -5,6 +5,7 @@
 
 pub mod classifications;
 pub mod domain;
+mod incremental;
 pub mod mesh;
 pub mod product;
 mod source;

@@ -71,6 +71,8 @@ pub struct ProductInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incremental: Option<Incremental>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }
 
@@ -79,7 +81,31 @@ pub struct Source {
     #[serde(flatten)]
     pub kind: SourceKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incremental: Option<Incremental>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+}
+
+/// How an input tells what is new since the last run (D7). Outputs of mode `full` read everything all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Incremental {
+    /// Files that were not there, or were not the same.
+    Files,
+    /// What the other product has published.
+    Publication,
+    /// Rows whose value in this column is greater than every one seen.
+    Cursor(String),
+}
+
+impl std::fmt::Display for Incremental {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Files => f.write_str("files"),
+            Self::Publication => f.write_str("publication"),
+            Self::Cursor(column) => write!(f, "cursor({column})"),
+        }
+    }
 }
 
 /// What a source is; files may be globs.
@@ -233,6 +259,8 @@ pub struct Output {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<String>,
     #[serde(default)]
+    pub merge: Merge,
+    #[serde(default)]
     pub on_violation: OnViolation,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub row_filters: Vec<OutputFilter>,
@@ -291,6 +319,40 @@ pub enum Mode {
     Full,
     Append,
     Merge,
+}
+
+/// What a merge does beside adding and replacing rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merge {
+    /// A predicate over what the SQL yields: rows for which it holds delete the row of their key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_when: Option<String>,
+    #[serde(default)]
+    pub missing_rows: MissingRows,
+    /// Of several rows with one key, the one with the greatest of these is taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order_by: Vec<String>,
+}
+
+impl Merge {
+    /// Whether a column that the SQL yields serves the merge and need not be one of the contract.
+    pub fn uses(&self, column: &str) -> bool {
+        self.order_by.iter().any(|c| c == column)
+            || self.delete_when.as_deref().is_some_and(|predicate| {
+                predicate.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == column)
+                    || predicate.contains(&format!("\"{column}\""))
+            })
+    }
+}
+
+/// What becomes of rows of the table that the source no longer has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MissingRows {
+    #[default]
+    Keep,
+    /// The incremental input is read whole whenever it has changed, and what it does not have is deleted.
+    Delete,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

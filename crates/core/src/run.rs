@@ -35,6 +35,8 @@ pub enum RunState {
     /// The verdict is stored and passes; Delta commits may exist. Recovery rolls it forward or drops it.
     Committing,
     Published,
+    /// No input had anything new for it: the current publication stays as it is.
+    Unchanged,
     /// A clause of severity error did not pass; nothing was committed.
     Blocked,
     Failed,
@@ -69,8 +71,13 @@ pub struct OutputReport {
     pub contract_version: semver::Version,
     pub contract_digest: String,
     pub location: TableLocation,
+    /// Of the whole table, as it is after the commit.
     pub rows: u64,
     pub bytes: u64,
+    /// What the run does to the rows that were there; absent for a table that is built anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+    /// Empty where nothing was new: then nothing was checked either.
     pub clauses: Vec<ClauseResult>,
     #[serde(default)]
     pub profile: Vec<ColumnProfile>,
@@ -79,6 +86,23 @@ pub struct OutputReport {
     /// The staged commit: Delta actions as JSON, opaque outside the engine. Recovery commits it if need be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<serde_json::Value>,
+}
+
+/// What a run of mode `append` or `merge` does to a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    pub added: u64,
+    pub updated: u64,
+    pub deleted: u64,
+    /// Data files that were written anew because a row of theirs changed.
+    #[serde(default)]
+    pub files_rewritten: u64,
+}
+
+impl Changes {
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One column of what was written. Value-bearing members are absent for masked columns when shown (D20).
@@ -100,6 +124,9 @@ pub struct ColumnProfile {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
     pub outputs: Vec<OutputReport>,
+    /// No input had anything new for any output.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
     pub timings: Vec<(String, u64)>,
     pub rows_read: u64,
     pub bytes_read: u64,

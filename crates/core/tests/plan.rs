@@ -67,6 +67,7 @@ fn report(major: u32) -> Product {
         output: name("orders"),
         version: major,
         purpose: None,
+        incremental: None,
         place: None,
     };
     report.inputs = [(name("o"), Input::Product(reads))].into();

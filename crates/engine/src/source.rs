@@ -24,6 +24,7 @@ use meshwork_control::port::data::{FilesSpec, SourceSpec};
 use meshwork_core::contract::Field;
 use meshwork_core::{Error, Result};
 
+pub use file::Identity;
 pub use postgres::{PostgresColumn, postgres_client, postgres_columns};
 pub use secret::Secrets;
 pub use table::{Face, ORIGIN, ROW, SourceTable};
@@ -166,6 +167,40 @@ impl Typing {
     }
 }
 
+/// The files of a source as they are known again; `None` for one that is not made of files.
+pub async fn files(input: &str, spec: &SourceSpec) -> Result<Option<Vec<Identity>>> {
+    let Some(files) = files_of(spec).cloned() else { return Ok(None) };
+    let input = input.to_owned();
+    let identities = move || find(&input, &files)?.iter().map(file::SourceFile::identity).collect();
+    in_background(identities).await.map(Some)
+}
+
+/// The digests of some files of a source, in the order of `names`.
+pub async fn digests(input: &str, spec: &SourceSpec, names: Vec<String>) -> Result<Vec<String>> {
+    let Some(files) = files_of(spec).cloned() else { return Ok(Vec::new()) };
+    let input = input.to_owned();
+    in_background(move || {
+        let found = find(&input, &files)?;
+        let of = |name: &String| match found.iter().find(|file| file.name == *name) {
+            Some(file) => file.digest(),
+            None => Err(Error::environment("MW0674", format!("input `{input}`: `{name}` went while it was read"))
+                .hint("run again when nothing changes the files")),
+        };
+        names.iter().map(of).collect()
+    })
+    .await
+}
+
+fn files_of(spec: &SourceSpec) -> Option<&FilesSpec> {
+    match spec {
+        SourceSpec::Csv { files, .. } | SourceSpec::Json { files, .. } | SourceSpec::Parquet { files } => Some(files),
+        SourceSpec::Postgres { .. } => None,
+    }
+}
+
+/// Some of the files of a source, by name.
+pub type Selection = Option<std::collections::BTreeSet<String>>;
+
 /// Opens a source: finds its files or asks the database, and learns the columns.
 pub async fn open(
     input: &str,
@@ -175,28 +210,47 @@ pub async fn open(
     secrets: &Secrets,
     domain: &str,
 ) -> Result<Arc<dyn Source>> {
+    open_some(input, spec, &None, fields, reading, secrets, domain).await
+}
+
+/// The same of no other files than `only`.
+pub async fn open_some(
+    input: &str,
+    spec: &SourceSpec,
+    only: &Selection,
+    fields: &[Field],
+    reading: &Reading,
+    secrets: &Secrets,
+    domain: &str,
+) -> Result<Arc<dyn Source>> {
     let typing = Typing::of(fields);
     match spec {
         SourceSpec::Csv { files, options } => {
-            let files = find(input, files)?;
+            let files = selected(input, files, only)?;
             let (options, reading) = (options.clone(), reading.clone());
             let input = input.to_owned();
             in_background(move || csv::open(&input, files, &options, &typing, reading)).await
         }
         SourceSpec::Json { files, options } => {
-            let files = find(input, files)?;
+            let files = selected(input, files, only)?;
             let (options, reading) = (options.clone(), reading.clone());
             let names = Typing::source_names(fields);
             let input = input.to_owned();
             in_background(move || json::open(&input, files, &names, &options, &typing, reading)).await
         }
         SourceSpec::Parquet { files } => {
-            let files = find(input, files)?;
+            let files = selected(input, files, only)?;
             let reading = reading.clone();
             in_background(move || parquet::open(files, reading)).await
         }
         SourceSpec::Postgres { .. } => postgres::open(input, spec, &typing, reading.clone(), secrets, domain).await,
     }
+}
+
+fn selected(input: &str, files: &FilesSpec, only: &Selection) -> Result<Vec<file::SourceFile>> {
+    let mut found = find(input, files)?;
+    found.retain(|file| only.as_ref().is_none_or(|only| only.contains(&file.name)));
+    Ok(found)
 }
 
 pub(crate) fn find(input: &str, files: &FilesSpec) -> Result<Vec<file::SourceFile>> {

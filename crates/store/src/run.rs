@@ -325,6 +325,7 @@ fn state_name(state: RunState) -> &'static str {
         RunState::Running => "running",
         RunState::Committing => "committing",
         RunState::Published => "published",
+        RunState::Unchanged => "unchanged",
         RunState::Blocked => "blocked",
         RunState::Failed => "failed",
         RunState::Cancelled => "cancelled",

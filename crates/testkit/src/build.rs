@@ -8,7 +8,7 @@ use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::name::Name;
 use meshwork_core::principal::{Grantee, Principal};
 use meshwork_core::product::{
-    Archetype, CsvOptions, Files, Input, Mode, OnViolation, Output, OutputVersion, Product, Source, SourceKind,
+    Archetype, CsvOptions, Files, Input, Merge, Mode, OnViolation, Output, OutputVersion, Product, Source, SourceKind,
     SqlFile, Status,
 };
 use meshwork_core::publication::{Publication, PublishedOutput, TableLocation};
@@ -62,7 +62,7 @@ pub fn product(called: &str, outputs: impl IntoIterator<Item = Output>) -> Produ
         status: Status::Active,
         archetype: Archetype::SourceAligned,
         description: None,
-        inputs: BTreeMap::from([(name("raw"), Input::Source(Source { kind, place: None }))]),
+        inputs: BTreeMap::from([(name("raw"), Input::Source(Source { kind, incremental: None, place: None }))]),
         outputs: outputs.into_iter().map(|output| (output.name.clone(), output)).collect(),
         path: format!("domains/d/{called}"),
         place: None,
@@ -81,6 +81,7 @@ pub fn output(called: &str, contract: Contract) -> Output {
         versions: BTreeMap::from([(major, OutputVersion { contract, table, sql, sunset: None })]),
         mode: Mode::Full,
         key: Vec::new(),
+        merge: Merge::default(),
         on_violation: OnViolation::Block,
         row_filters: Vec::new(),
         place: None,
@@ -158,12 +159,13 @@ pub fn report(output: &str) -> RunReport {
         location: TableLocation::of("file:///storage/", &OutputId::new(output), 1),
         rows: 3,
         bytes: 100,
+        changes: None,
         clauses: Vec::new(),
         profile: Vec::new(),
         lineage: Vec::new(),
         staged: Some(serde_json::json!([{ "add": { "path": "part-0.parquet" } }])),
     };
-    RunReport { outputs: vec![output], timings: Vec::new(), rows_read: 3, bytes_read: 100 }
+    RunReport { outputs: vec![output], rows_read: 3, bytes_read: 100, ..RunReport::default() }
 }
 
 /// What `run` publishes at a moment: one output of the same name as the product, major 1.

@@ -18,7 +18,7 @@ use meshwork_core::id::{ColumnId, OutputId, RunId};
 use meshwork_core::lineage::Inherited;
 use meshwork_core::mask::Mask;
 use meshwork_core::name::Name;
-use meshwork_core::product::{CsvOptions, JsonOptions, Mode, OnViolation};
+use meshwork_core::product::{CsvOptions, Incremental, JsonOptions, Merge, Mode, OnViolation};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::run::{OutputReport, RunReport};
 use meshwork_core::types::ColumnType;
@@ -170,6 +170,8 @@ pub struct SqlCheck {
     /// Input name → columns, where known; an input with `None` (a source without a contract) accepts any column.
     pub inputs: BTreeMap<String, Option<Vec<(String, ColumnType)>>>,
     pub produces: Table,
+    /// Columns that only serve the merge may be yielded beside those of the contract.
+    pub merge: Merge,
 }
 
 pub trait SqlChecker: Send + Sync {
@@ -190,7 +192,13 @@ pub struct RunSpec {
     pub product: String,
     pub fencing_token: u64,
     pub inputs: BTreeMap<String, InputSpec>,
+    /// How the inputs that have it tell what is new in them.
+    #[serde(default)]
+    pub incremental: BTreeMap<String, Incremental>,
     pub outputs: Vec<OutputSpec>,
+    /// Outputs of mode `append` and `merge` are built anew from everything there is.
+    #[serde(default)]
+    pub full_refresh: bool,
     pub limits: RunLimits,
     pub now: Timestamp,
 }
@@ -261,6 +269,8 @@ pub struct OutputSpec {
     pub sql_path: String,
     pub mode: Mode,
     pub key: Vec<String>,
+    #[serde(default)]
+    pub merge: Merge,
     pub on_violation: OnViolation,
     /// The version that the current publication serves; the commit must build on it.
     pub base: Option<u64>,

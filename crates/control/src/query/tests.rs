@@ -364,6 +364,7 @@ fn input(version: u32) -> ProductInput {
         output: name("orders"),
         version,
         purpose: None,
+        incremental: None,
         place: None,
     }
 }

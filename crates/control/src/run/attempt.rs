@@ -21,6 +21,7 @@ use crate::port::process::RunChild;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Published,
+    Unchanged,
     Blocked,
     Failed,
 }
@@ -31,6 +32,7 @@ pub struct Attempt<'a> {
     pub domain: &'a Domain,
     pub product: &'a Product,
     pub actor: &'a Subject,
+    pub full_refresh: bool,
     pub updates: &'a Updates,
     pub stopped: watch::Receiver<bool>,
 }
@@ -38,6 +40,7 @@ pub struct Attempt<'a> {
 /// How far a run came.
 enum End {
     Published(Publication),
+    Unchanged(Box<RunReport>),
     Blocked(Box<RunReport>, Error),
 }
 
@@ -95,7 +98,7 @@ impl Attempt<'_> {
     /// Runs the child to its verdict and, if that passes, through commit and publication.
     async fn build(&mut self, run: &Run, lease: &Lease, mut lost: watch::Receiver<bool>) -> Result<End> {
         self.service.collect_product(self.mesh, self.domain, self.product).await?;
-        let spec = self.service.spec(self.mesh, self.domain, self.product, run, lease).await?;
+        let spec = self.service.spec(self.mesh, self.domain, self.product, run, lease, self.full_refresh).await?;
         let mut child = self.service.ports.process.start(&spec).await?;
         self.service.ports.faults.reach("run.started");
         let deadline = tokio::time::sleep(spec.limits.time);
@@ -117,6 +120,10 @@ impl Attempt<'_> {
         if !passed {
             child.kill().await;
             return Ok(End::Blocked(report.clone(), blocked(&report)));
+        }
+        if report.unchanged {
+            child.kill().await;
+            return Ok(End::Unchanged(report));
         }
         self.publish(run, lease, &report, &mut *child, &mut lost).await.map(End::Published)
     }
@@ -237,6 +244,20 @@ impl Attempt<'_> {
                     outputs: publication.outputs,
                 });
                 Outcome::Published
+            }
+            Ok(End::Unchanged(report)) => {
+                let over = Run {
+                    state: RunState::Unchanged,
+                    finished_at: Some(self.service.ports.clock.now()),
+                    ..run.clone()
+                };
+                match self.service.ports.runs.finish_run(lease, &over, Some(&report)).await {
+                    Ok(()) => {
+                        self.updates.send(RunUpdate::Unchanged { product: self.name(), run: run.id.clone() });
+                        Outcome::Unchanged
+                    }
+                    Err(error) => self.failed(Some(run.id.clone()), error),
+                }
             }
             Ok(End::Blocked(mut report, error)) => {
                 for output in &mut report.outputs {

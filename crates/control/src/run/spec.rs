@@ -22,9 +22,15 @@ impl RunService {
         product: &Product,
         run: &Run,
         lease: &Lease,
+        full_refresh: bool,
     ) -> Result<RunSpec> {
-        let mut inputs = BTreeMap::new();
+        let (mut inputs, mut incremental) = (BTreeMap::new(), BTreeMap::new());
         for (name, input) in &product.inputs {
+            let way = match input {
+                Input::Source(source) => &source.incremental,
+                Input::Product(input) => &input.incremental,
+            };
+            incremental.extend(way.clone().map(|way| (name.to_string(), way)));
             let spec = match input {
                 Input::Source(source) => InputSpec::Source(source_spec(&self.settings.folder, domain, source)?),
                 Input::Product(input) => {
@@ -44,7 +50,9 @@ impl RunService {
             product: run.name.clone(),
             fencing_token: lease.fencing_token,
             inputs,
+            incremental,
             outputs,
+            full_refresh,
             limits: self.settings.limits,
             now: run.started_at,
         })
@@ -78,6 +86,7 @@ impl RunService {
             sql_path: version.sql.path.clone(),
             mode: output.mode,
             key: output.key.clone(),
+            merge: output.merge.clone(),
             on_violation: output.on_violation,
             base,
         })

@@ -302,7 +302,7 @@ fn committed(output: &str, version: u64) -> RunEvent {
 
 async fn run_all(service: &RunService, products: &[&str]) -> Vec<RunUpdate> {
     let products = products.iter().map(|p| (*p).to_owned()).collect();
-    service.run(&ana(), &RunRequest { products, upstream: false }).await.unwrap().collect().await
+    service.run(&ana(), &RunRequest { products, upstream: false, full_refresh: false }).await.unwrap().collect().await
 }
 
 fn error_of(updates: &[RunUpdate]) -> Error {
@@ -317,7 +317,10 @@ fn error_of(updates: &[RunUpdate]) -> Error {
 async fn a_passing_run_is_published() {
     let world = world(&["leads"], vec![vec![verdict("leads", true)]], vec![vec![committed("leads", 7)]]);
     let updates = run_all(&service(&world), &["d.leads"]).await;
-    assert!(matches!(updates.last(), Some(RunUpdate::Finished { published: 1, blocked: 0, failed: 0, skipped: 0 })));
+    assert!(matches!(
+        updates.last(),
+        Some(RunUpdate::Finished { published: 1, unchanged: 0, blocked: 0, failed: 0, skipped: 0 })
+    ));
     let publications = lock(&world.publications).clone();
     assert_eq!(publications.len(), 1);
     assert_eq!(publications[0].outputs[0].delta_version, 7);
@@ -374,7 +377,7 @@ async fn a_run_that_takes_too_long_is_stopped() {
 async fn hanging_up_cancels() {
     let world = world(&["leads"], vec![vec![None]], vec![]);
     let service = service(&world);
-    let request = RunRequest { products: vec!["all".into()], upstream: false };
+    let request = RunRequest { products: vec!["all".into()], upstream: false, full_refresh: false };
     let mut stream = service.run(&ana(), &request).await.unwrap();
     while !matches!(stream.next().await, Some(RunUpdate::Started { .. })) {}
     drop(stream);
@@ -388,7 +391,7 @@ async fn hanging_up_cancels() {
 async fn a_second_run_of_a_product_is_told_who_has_it() {
     let world = world(&["leads"], vec![vec![None]], vec![]);
     let service = service(&world);
-    let request = RunRequest { products: vec!["all".into()], upstream: false };
+    let request = RunRequest { products: vec!["all".into()], upstream: false, full_refresh: false };
     let mut first = service.run(&ana(), &request).await.unwrap();
     while !matches!(first.next().await, Some(RunUpdate::Started { .. })) {}
     let error = error_of(&run_all(&service, &["all"]).await);
@@ -408,6 +411,7 @@ async fn what_reads_from_a_blocked_product_is_skipped() {
             output: name("leads"),
             version: 1,
             purpose: None,
+            incremental: None,
             place: None,
         };
         let view = products.get_mut("view").unwrap();

@@ -21,6 +21,9 @@ pub struct RunRequest {
     /// Also what these read from, as far as the caller owns it (D26).
     #[serde(default)]
     pub upstream: bool,
+    /// Builds outputs of mode `append` and `merge` anew from everything there is.
+    #[serde(default)]
+    pub full_refresh: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,6 +68,11 @@ pub enum RunUpdate {
         publication: PublicationId,
         outputs: Vec<PublishedOutput>,
     },
+    /// No input had anything new: nothing was done, the current publication stays.
+    Unchanged {
+        product: String,
+        run: RunId,
+    },
     /// A clause of severity error did not pass; the previous publication stays. `Checked` came before.
     Blocked {
         product: String,
@@ -80,6 +88,8 @@ pub enum RunUpdate {
     /// Always the last.
     Finished {
         published: u32,
+        #[serde(default)]
+        unchanged: u32,
         blocked: u32,
         failed: u32,
         skipped: u32,

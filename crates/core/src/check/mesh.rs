@@ -7,6 +7,7 @@ use super::contracts::referenced;
 use super::declared::{self, Declared};
 use super::index::Index;
 use super::inputs::{Inputs, Reads};
+use super::modes;
 use super::outputs::{self, Output};
 use crate::contract::Contract;
 use crate::filter::Predicate;
@@ -139,12 +140,17 @@ fn resolved_input(
 ) -> Option<Input> {
     let place = Some(name.span.place(&product.path));
     match (input, inputs.of(product, &name.value)?) {
-        (InputManifest::Source(source), _) => Some(Input::Source(Source { kind: source.source.value.clone(), place })),
+        (InputManifest::Source(source), _) => Some(Input::Source(Source {
+            kind: source.source.value.clone(),
+            incremental: value(source.incremental.as_ref()),
+            place,
+        })),
         (InputManifest::Product(input), Reads::Output { output, major, .. }) => {
             let (domain, product) = input.product.value.clone();
             let output = (*output).clone();
             let purpose = input.purpose.clone();
-            Some(Input::Product(ProductInput { domain, product, output, version: *major, purpose, place }))
+            let incremental = value(input.incremental.as_ref());
+            Some(Input::Product(ProductInput { domain, product, output, version: *major, purpose, incremental, place }))
         }
         (InputManifest::Product(_), Reads::Source) => None,
     }
@@ -174,6 +180,7 @@ fn output(found: &Output<'_>, all: &[Output<'_>]) -> Option<product::Output> {
         versions,
         mode: value(manifest.mode.as_ref()).unwrap_or_default(),
         key: manifest.key.iter().map(|key| key.value.clone()).collect(),
+        merge: modes::merge(manifest),
         on_violation: value(manifest.on_violation.as_ref()).unwrap_or_default(),
         row_filters: manifest.row_filters.iter().map(row_filter).collect(),
         place: Some(found.at.name.span.place(found.path())),

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::declared::Declared;
 use super::index::{Index, IndexedOutput};
 use super::inputs::{Inputs, Reads};
+use super::modes;
 use super::report::Report;
 use super::{Files, Transformation};
 use crate::contract::{Contract, Table};
 use crate::error::Place;
 use crate::manifest::product::{ContractReference, InputManifest};
-use crate::product::{Mode, OnViolation};
 use crate::reader::{Spanned, shown};
 use crate::yaml::Span;
 
@@ -90,7 +90,6 @@ impl<'d> Resolver<'d, '_> {
             versions.push(found);
         }
         let complete = wanted > 0 && versions.len() == wanted;
-        available(at, report);
         self.check_version_label(at, &versions, report);
         Output { domain, at, versions, complete }
     }
@@ -162,35 +161,6 @@ impl<'d> Resolver<'d, '_> {
             let hint = format!("A product's version rises with its outputs: `version: {newest}.0.0` or more.");
             report.warning("MW0146", &at.product.path, label.span, message).hint(hint);
         }
-    }
-}
-
-/// What the design has and this version does not do: an error here rather than a surprise in a run.
-fn available(at: IndexedOutput<'_>, report: &mut Report) {
-    let path = &at.product.path;
-    if let Some(mode) = &at.manifest.mode
-        && mode.value == Mode::Merge
-        && at.manifest.key.is_empty()
-    {
-        let message = format!("the output `{}` has `mode: merge` and no `key`", at.name.value);
-        report
-            .error("MW0148", path, mode.span, message)
-            .hint("Add `key: [column]` with the columns that identify a row.");
-    }
-    if let Some(mode) = &at.manifest.mode
-        && mode.value != Mode::Full
-    {
-        let word = if mode.value == Mode::Merge { "merge" } else { "append" };
-        report
-            .error("MW0118", path, mode.span, format!("`mode: {word}` is not available in this version"))
-            .hint("Use `mode: full`: a run replaces the table.");
-    }
-    if let Some(reaction) = &at.manifest.on_violation
-        && reaction.value == OnViolation::Quarantine
-    {
-        report
-            .error("MW0118", path, reaction.span, "`on_violation: quarantine` is not available in this version")
-            .hint("Use `on_violation: block`: a run that breaks the contract publishes nothing.");
     }
 }
 
@@ -286,7 +256,8 @@ pub(super) fn transformations(outputs: &[Output<'_>], inputs: &Inputs<'_>) -> Ve
                 (None, _) if product.inputs.len() != 1 => continue,
                 (None, _) => (default_sql(output.at, version.table), output.at.name.span.place(output.path())),
             };
-            all.push(Transformation { sql, place, inputs: offered.clone(), produces: version.table.clone() });
+            let merge = modes::merge(output.at.manifest);
+            all.push(Transformation { sql, place, inputs: offered.clone(), produces: version.table.clone(), merge });
         }
     }
     all

@@ -656,9 +656,42 @@ fn modes_and_keys() {
     expect(
         &[(ORDERS, "key: [order_id]", "mode: merge")],
         &[
-            "MW0118 domains/sales/orders/product.yaml:10:11+5 `mode: merge` is not available in this version / Use `mode: full`: a run replaces the table.",
             "MW0148 domains/sales/orders/product.yaml:10:11+5 the output `orders` has `mode: merge` and no `key` / Add `key: [column]` with the columns that identify a row.",
+            "MW0170 domains/sales/orders/product.yaml:10:11+5 the output `orders` has `mode: merge`, and no input says how to tell what is new in it / Add `incremental: cursor(column)` to the input `shop`, with a column that only rises.",
         ],
+    );
+    let source = "shop, table: public.orders } }";
+    let incremental = |way: &str| format!("shop, table: public.orders }}, incremental: {way} }}");
+    let (files, cursor) = (incremental("files"), incremental("cursor(order_id)"));
+    expect(
+        &[(ORDERS, source, &files), (ORDERS, "key: [order_id]", "mode: append\n    missing_rows: delete")],
+        &[
+            "MW0171 domains/sales/orders/product.yaml:5:92+5 the input `shop` is a table of a database: `files` cannot tell what is new in it / Use `cursor(column)`.",
+            "MW0173 domains/sales/orders/product.yaml:11:19+6 `missing_rows` has no effect with `mode: append` / Remove it, or use `mode: merge` with a `key`.",
+        ],
+    );
+    expect(
+        &[
+            (ORDERS, source, &cursor),
+            (ORDERS, "key: [order_id]", "mode: merge\n    key: [region]\n    missing_rows: delete"),
+        ],
+        &[
+            "MW0177 domains/sales/orders/product.yaml:11:11+6 `region` is in the key of a merge, and `domains/sales/orders/orders.contract.yaml` lets it be null / Declare it in the contract: `required: true` at `region`.",
+            "MW0175 domains/sales/orders/product.yaml:12:19+6 `missing_rows: delete` needs the whole input `shop`, of which `cursor(order_id)` reads new rows only / Use `delete_when`, or `mode: full`, which reads everything.",
+        ],
+    );
+    expect(
+        &[(ORDERS, source, &cursor)],
+        &[
+            "MW0174 domains/sales/orders/product.yaml:5:92+16 `incremental` of the input `shop` has no effect: every output has `mode: full` / Remove it, or give an output `mode: append` or `mode: merge`.",
+        ],
+    );
+    expect(
+        &[
+            (ORDERS, source, &cursor),
+            (ORDERS, "key: [order_id]", "mode: merge\n    key: [order_id]\n    order_by: placed_on"),
+        ],
+        &[],
     );
     expect(
         &[(ORDERS, "key: [order_id]", "key: [order_id, order_id]\n    on_violation: quarantine")],

@@ -305,6 +305,41 @@ pub const CODES: &[CodeInfo] = &[
         title: "Not a path to records",
         help: "`records` of a JSON source names the array that holds the records: `$` for the document itself, or keys from its top, as `$.data.items` or as the JSON pointer `/data/items`. Wildcards and places in arrays are not part of it.",
     },
+    CodeInfo {
+        code: "MW0170",
+        title: "Nothing tells what is new",
+        help: "An output of mode `append` or `merge` reads only what is new since the last run. One of its inputs says how to tell: `incremental: files` (files that were not there), `incremental: publication` (what another product has published since) or `incremental: cursor(column)` (rows with a greater value in a column that only rises).",
+    },
+    CodeInfo {
+        code: "MW0171",
+        title: "A way to tell what is new that does not fit the input",
+        help: "`files` is for sources of files, `publication` for another product's output, `cursor(column)` for both and for databases. `incremental` stands at the input, not at the output.",
+    },
+    CodeInfo {
+        code: "MW0172",
+        title: "Appending from a table whose rows change",
+        help: "Rows that were appended are never changed again, so an output of mode `append` cannot follow an output whose rows are updated or deleted. `merge` follows updates by key; `full` follows everything.",
+    },
+    CodeInfo {
+        code: "MW0173",
+        title: "A key that only a merge has",
+        help: "`delete_when`, `missing_rows` and `order_by` say what a merge does; outputs of mode `full` and `append` have no use for them.",
+    },
+    CodeInfo {
+        code: "MW0174",
+        title: "`incremental` without effect",
+        help: "An input says how to tell what is new in it, but every output of the product has `mode: full`, which reads everything.",
+    },
+    CodeInfo {
+        code: "MW0175",
+        title: "Deleting missing rows needs the whole input",
+        help: "`missing_rows: delete` deletes the rows that the input no longer has. A cursor reads new rows only, so every other row would seem to be missing.",
+    },
+    CodeInfo {
+        code: "MW0177",
+        title: "A key that may be null",
+        help: "A merge finds the row of a key, so every column of `key` must be `required` in the contract, with severity error.",
+    },
 ];
 
 #[cfg(test)]

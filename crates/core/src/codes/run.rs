@@ -192,4 +192,49 @@ pub const CODES: &[CodeInfo] = &[
         title: "The applied mesh is not complete",
         help: "A product names a connection that its domain does not declare, or was applied without ids. Check and apply again.",
     },
+    CodeInfo {
+        code: "MW0670",
+        title: "Not one incremental input",
+        help: "An output of mode `append` or `merge` grows by one input: among those that its SQL reads, exactly one has `incremental`. The others are read whole each time, to look things up in.",
+    },
+    CodeInfo {
+        code: "MW0671",
+        title: "A file changed after its rows were appended",
+        help: "Rows that were appended are never changed, so a file that is no longer what it was cannot be taken up again: its rows would stand there twice. Put new rows into new files; or use `mode: merge`; or run once with `--full-refresh`.",
+    },
+    CodeInfo {
+        code: "MW0672",
+        title: "The table that is followed has changed rows",
+        help: "An output of mode `append` follows a table to which rows are only added. Rows of it were updated or deleted, or it is another table now. Use `mode: merge`, or run once with `--full-refresh`.",
+    },
+    CodeInfo {
+        code: "MW0673",
+        title: "What had not been taken up yet is gone",
+        help: "The table that is followed was compacted, and the files of the rows that this output has not seen have been removed since. Run once with `--full-refresh`, and run more often than the retention of that product.",
+    },
+    CodeInfo {
+        code: "MW0674",
+        title: "A file changed while it was read",
+        help: "A file of the source was written to, replaced or removed during the run, so nobody can say which rows it had. Nothing was published. Write files under another name and rename them when they are complete.",
+    },
+    CodeInfo {
+        code: "MW0675",
+        title: "A cursor that cannot tell what is new",
+        help: "`cursor(column)` takes up rows with a greater value than every one seen. The column must be a whole number, a decimal, a date or a timestamp, and every row must have a value in it. With `mode: append` a row that comes later with the greatest value seen is not taken up: use a column whose values never repeat, or `mode: merge`.",
+    },
+    CodeInfo {
+        code: "MW0676",
+        title: "The rows that are there do not fit the contract's columns",
+        help: "A column was renamed, retyped or removed. The files that are there keep the old one, so the table must be written anew once: `--full-refresh`. Columns that are added need no such run.",
+    },
+    CodeInfo {
+        code: "MW0677",
+        title: "Another way to tell what is new",
+        help: "How far the table has come was recorded for another input, or for another way to tell what is new. What has been taken up cannot be known from it: run once with `--full-refresh`.",
+    },
+    CodeInfo {
+        code: "MW0678",
+        title: "A merge that cannot be carried out",
+        help: "`delete_when` or `order_by` is not valid over the columns that the SQL yields, or rows that delete say no key.",
+    },
 ];

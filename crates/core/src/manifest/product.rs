@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::incremental::{IncrementalText, incremental};
 use super::source::{self, SourceManifest};
 use super::text::inner_path;
 use crate::filter::Comparison;
 use crate::name::Name;
-use crate::product::{Archetype, Mode, OnViolation, SourceKind, Status};
+use crate::product::{Archetype, Incremental, MissingRows, Mode, OnViolation, SourceKind, Status};
 use crate::reader::{Fields, Findings, Spanned, proposed_name, shown};
 use crate::types::Literal;
 use crate::yaml::{Node, NodeKind, Span};
@@ -57,6 +58,9 @@ pub struct SourceInput {
     /// Where the data comes from.
     #[schemars(with = "SourceManifest")]
     pub source: Spanned<SourceKind>,
+    /// How outputs of mode `append` and `merge` tell what is new in it: `files` or `cursor(column)`.
+    #[schemars(with = "Option<IncrementalText>")]
+    pub incremental: Option<Spanned<Incremental>>,
     /// Where its connection is named.
     #[schemars(skip)]
     pub connection: Span,
@@ -75,6 +79,9 @@ pub struct ProductInput {
     pub version: Spanned<u32>,
     /// What the data is used for; access is granted for a purpose.
     pub purpose: Option<String>,
+    /// How outputs of mode `append` and `merge` tell what is new in it: `publication` or `cursor(column)`.
+    #[schemars(with = "Option<IncrementalText>")]
+    pub incremental: Option<Spanned<Incremental>>,
 }
 
 struct QualifiedName;
@@ -109,6 +116,13 @@ pub struct OutputManifest {
     /// The columns that identify a row, for `mode: merge`.
     #[schemars(with = "Vec<String>", default)]
     pub key: Vec<Spanned<String>>,
+    /// For `mode: merge`: a condition in SQL over the columns of the query; rows for which it holds delete their key's row.
+    pub delete_when: Option<Spanned<String>>,
+    /// For `mode: merge`: whether rows that the input no longer has are kept or deleted. Default: `keep`.
+    pub missing_rows: Option<Spanned<MissingRows>>,
+    /// For `mode: merge`: of several new rows with one key, the one with the greatest of these columns is taken.
+    #[schemars(with = "Vec<String>", default)]
+    pub order_by: Vec<Spanned<String>>,
     /// What a run does with rows that break the contract. Default: `block`, which publishes nothing.
     pub on_violation: Option<Spanned<OnViolation>>,
     /// Conditions on the rows that readers see.
@@ -272,7 +286,7 @@ fn input<'n>(findings: &'n Findings<'n>, name: &Spanned<Name>, node: &'n Node) -
     let fields = Fields::under(findings, node, format!("the input `{}`", name.value), name.span)?;
     let input = match (fields.entry("source"), fields.entry("product")) {
         (Some(_), None) => {
-            not_yet(&fields, &["contract", "incremental"]);
+            not_yet(&fields, &["contract"]);
             source::read(&fields).map(InputManifest::Source)
         }
         (None, Some(_)) => product_input(&fields).map(InputManifest::Product),
@@ -294,7 +308,8 @@ fn product_input(fields: &Fields<'_>) -> Option<ProductInput> {
     let output = fields.name("output");
     let version = required_major(fields);
     let purpose = fields.string("purpose");
-    Some(ProductInput { product: product?, output, version: version?, purpose })
+    let incremental = incremental(fields);
+    Some(ProductInput { product: product?, output, version: version?, purpose, incremental })
 }
 
 fn qualified_name(findings: &Findings<'_>, text: Spanned<&str>) -> Option<Spanned<(Name, Name)>> {
@@ -344,16 +359,29 @@ fn output<'n>(findings: &'n Findings<'n>, name: &Spanned<Name>, node: &'n Node) 
         versions,
         mode: fields.choice("mode", &[("full", Mode::Full), ("append", Mode::Append), ("merge", Mode::Merge)]),
         key: fields.texts("key").into_iter().map(|text| text.map(str::to_owned)).collect(),
+        delete_when: fields.text("delete_when").map(|text| text.map(str::to_owned)),
+        missing_rows: fields.choice("missing_rows", &[("keep", MissingRows::Keep), ("delete", MissingRows::Delete)]),
+        order_by: one_or_more(&fields, "order_by"),
         on_violation: fields
             .choice("on_violation", &[("block", OnViolation::Block), ("quarantine", OnViolation::Quarantine)]),
         row_filters: fields.list("row_filters").iter().filter_map(|item| row_filter(findings, item)).collect(),
     };
-    not_yet(
-        &fields,
-        &["run", "incremental", "delete_when", "missing_rows", "order_by", "quarantine_limit", "min_group", "subject"],
-    );
+    not_yet(&fields, &["run", "quarantine_limit", "min_group", "subject"]);
+    if let Some((key, _)) = fields.entry("incremental") {
+        let message = format!("`incremental` stands at an input, not at the output `{}`", name.value);
+        let hint = "Write it at the input that grows: `inputs: { raw: { source: …, incremental: files } }`.";
+        findings.error_hinting("MW0171", key.span, message, hint);
+    }
     fields.finish();
     Some(output)
+}
+
+/// One text, or a list of texts.
+fn one_or_more(fields: &Fields<'_>, key: &'static str) -> Vec<Spanned<String>> {
+    match fields.node(key).map(|node| (&node.kind, node.span)) {
+        Some((NodeKind::Text(text), span)) => vec![Spanned { value: text.clone(), span }],
+        _ => fields.texts(key).into_iter().map(|text| text.map(str::to_owned)).collect(),
+    }
 }
 
 fn versions<'n>(fields: &Fields<'n>) -> Vec<(Spanned<u32>, VersionManifest)> {

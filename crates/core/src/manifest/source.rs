@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 
+use super::incremental::incremental;
 use super::product::SourceInput;
 use super::text::{inner_path, refuse_template};
 use crate::name::Name;
@@ -81,7 +82,7 @@ pub(super) fn read(outer: &Fields<'_>) -> Option<SourceInput> {
     };
     let span = fields.at();
     fields.finish();
-    Some(SourceInput { source: Spanned { value: kind?, span }, connection })
+    Some(SourceInput { source: Spanned { value: kind?, span }, incremental: incremental(outer), connection })
 }
 
 fn files(fields: &Fields<'_>) -> Option<Files> {

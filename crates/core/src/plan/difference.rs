@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::mesh::{Domain, Mesh};
 use crate::name::Name;
-use crate::product::{Output, OutputVersion, Product, Status};
+use crate::product::{Merge, Output, OutputVersion, Product, Status};
 
 use super::identity::predecessor;
 use super::resulting::former_domain;
@@ -149,6 +149,14 @@ fn of_output(old: &Output, new: &Output) -> Vec<Detail> {
     let mut details: Vec<Detail> = moved("name", &old.name, &new.name).map(breaking).into_iter().collect();
     details.extend(moved("mode", &word(&old.mode), &word(&new.mode)));
     details.extend(moved("key", &old.key.join(", "), &new.key.join(", ")));
+    let merge = |output: &Output| {
+        let Merge { delete_when, missing_rows, order_by } = &output.merge;
+        (delete_when.clone().unwrap_or_default(), word(missing_rows), order_by.join(", "))
+    };
+    let (before, after) = (merge(old), merge(new));
+    details.extend(moved("delete_when", &before.0, &after.0));
+    details.extend(moved("missing_rows", &before.1, &after.1));
+    details.extend(moved("order_by", &before.2, &after.2));
     details.extend(moved("on_violation", &word(&old.on_violation), &word(&new.on_violation)));
     let filters = |output: &Output| output.row_filters.iter().map(|f| (f.name.to_string(), f.clone())).collect();
     details.extend(entries("row filter", &filters(old), &filters(new)));

@@ -66,6 +66,7 @@ fn masked(output: &mut OutputReport, owner: bool, decision: &Decision, is_sql: &
 fn verdicts_only(output: &mut OutputReport) {
     output.rows = 0;
     output.bytes = 0;
+    output.changes = None;
     output.profile.clear();
     for clause in &mut output.clauses {
         *clause = verdict_only(clause);

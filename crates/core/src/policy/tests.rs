@@ -97,6 +97,7 @@ impl World {
             versions: BTreeMap::from([(1, version(1)), (2, version(2))]),
             mode: Mode::Full,
             key: Vec::new(),
+            merge: crate::product::Merge::default(),
             on_violation: OnViolation::Block,
             row_filters: Vec::new(),
             place: None,
@@ -618,12 +619,13 @@ fn reports_show_what_their_reader_may_see() {
         location: TableLocation::of("file:///storage/", &OutputId::new("orders-id"), 1),
         rows: 3,
         bytes: 100,
+        changes: None,
         clauses: vec![clause],
         profile: vec![profile("id"), profile("email")],
         lineage: Vec::new(),
         staged: Some(serde_json::json!({})),
     };
-    let report = RunReport { outputs: vec![output], timings: Vec::new(), rows_read: 3, bytes_read: 100 };
+    let report = RunReport { outputs: vec![output], rows_read: 3, bytes_read: 100, ..RunReport::default() };
     let seen = |world: &World, subject: &Subject, owner| {
         let decisions = BTreeMap::from([(OutputId::new("orders-id"), world.decide(subject))]);
         report::shown(report.clone(), owner, &decisions, &|_, _| false).outputs.remove(0)

@@ -183,7 +183,8 @@ fn produced(check: &SqlCheck, schema: &Schema, typed: bool) -> Vec<Diagnostic> {
             say("MW0835", Severity::Error, message, Some(hint));
         }
     }
-    for name in names.iter().filter(|name| check.produces.field(name).is_none()) {
+    let stored = |name: &str| check.produces.field(name).is_some() || check.merge.uses(name);
+    for name in names.iter().filter(|name| !stored(name)) {
         let message = format!("the SQL produces column `{name}`, which the contract does not have");
         say(
             "MW0837",
@@ -406,6 +407,8 @@ mod tests {
     use meshwork_core::contract::Field;
     use meshwork_core::types::LogicalType;
 
+    use meshwork_core::product::Merge;
+
     use super::*;
 
     fn table(fields: &[(&str, ColumnType)]) -> Table {
@@ -445,6 +448,7 @@ mod tests {
             place: Place { path: "leads.sql".to_owned(), line: 1, column: 1 },
             inputs: BTreeMap::from([("crm".to_owned(), Some(crm)), ("raw".to_owned(), None)]),
             produces: table(&[("lead_id", ColumnType::Text), ("score", ColumnType::Int64)]),
+            merge: Merge { delete_when: Some("op = 'D'".to_owned()), ..Merge::default() },
         };
         let said = |d: Diagnostic| format!("{} {}:{} {}", d.code, d.place.line, d.place.column, d.message);
         Checker.check_sql(&check).into_iter().map(said).collect()
@@ -454,6 +458,7 @@ mod tests {
     fn a_transformation_that_fits_has_no_findings() {
         assert_eq!(found("SELECT lead_id, score FROM crm"), Vec::<String>::new());
         assert_eq!(found("WITH x AS (SELECT * FROM crm) SELECT * FROM x"), Vec::<String>::new());
+        assert_eq!(found("SELECT lead_id, score, op FROM raw"), Vec::<String>::new(), "what a merge deletes by");
         assert_eq!(found("SELECT id AS lead_id, CAST(points AS BIGINT) AS score FROM raw"), Vec::<String>::new());
         assert_eq!(
             found("SELECT c.lead_id, r.points AS score FROM crm c JOIN raw r ON r.id = c.lead_id"),

@@ -31,6 +31,16 @@ pub async fn provider(table: &GovernedTable, snapshots: &SnapshotCache) -> Resul
     SecuredTable::new(table.clone(), snapshot).map(Arc::new)
 }
 
+/// The same over some data files of the table only: what is new in it for a reader that knows the rest.
+pub async fn provider_of(
+    table: &GovernedTable,
+    adds: &[serde_json::Value],
+    snapshots: &SnapshotCache,
+) -> Result<Arc<SecuredTable>> {
+    let snapshot = snapshots.open(&table.location, table.delta_version).await?;
+    SecuredTable::new(table.clone(), Arc::new(snapshot.with_files(adds)?)).map(Arc::new)
+}
+
 pub struct SecuredTable {
     governed: GovernedTable,
     snapshot: Arc<Snapshot>,

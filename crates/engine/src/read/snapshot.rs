@@ -55,18 +55,53 @@ impl Snapshot {
         columns: &[usize],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let files = Files { store: &self.store, table: &self.table, schema: &self.schema, files: &self.files };
+        files.scan(session, columns, limit)
+    }
+
+    /// The same table with other data files of it, as their log entries describe them.
+    pub fn with_files(&self, adds: &[serde_json::Value]) -> Result<Self> {
+        let files = adds.iter().map(|add| described(add, &self.folder, self.table.file_schema(), &[]));
+        Ok(Self {
+            store: self.store.clone(),
+            folder: self.folder.clone(),
+            schema: Arc::clone(&self.schema),
+            table: self.table.clone(),
+            ids: self.ids.clone(),
+            files: files.collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// Data files of one table, to be scanned.
+pub struct Files<'a> {
+    pub store: &'a ObjectStoreUrl,
+    pub table: &'a TableSchema,
+    /// Columns in the files, then partition columns.
+    pub schema: &'a SchemaRef,
+    pub files: &'a [PartitionedFile],
+}
+
+impl Files<'_> {
+    /// A native scan of `columns` (indices in `schema`).
+    pub fn scan(
+        &self,
+        session: &dyn Session,
+        columns: &[usize],
+        limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
         if self.files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(columns)?))));
         }
         let config = session.config_options();
-        let store = session.runtime_env().object_store(&self.store)?;
+        let store = session.runtime_env().object_store(self.store)?;
         let cache = session.runtime_env().cache_manager.get_file_metadata_cache();
         let options = TableParquetOptions { global: config.execution.parquet.clone(), ..Default::default() };
         let source = ParquetSource::new(self.table.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
-        let groups = FileGroup::new(self.files.clone()).split_files(session.config().target_partitions().max(1));
-        let (groups, statistics) = merged(groups, &self.schema)?;
+        let groups = FileGroup::new(self.files.to_vec()).split_files(session.config().target_partitions().max(1));
+        let (groups, statistics) = merged(groups, self.schema)?;
         let scan = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
@@ -75,6 +110,26 @@ impl Snapshot {
             .build();
         Ok(DataSourceExec::from_data_source(scan))
     }
+}
+
+/// A data file from the `add` action that describes it. `partition`: values of the columns that are not in it.
+pub fn described(
+    add: &serde_json::Value,
+    folder: &Path,
+    schema: &SchemaRef,
+    partition: &[ScalarValue],
+) -> Result<PartitionedFile> {
+    let broken = || Error::environment("MW0623", "an entry of a table's log does not describe a data file");
+    let name = add.get("path").and_then(serde_json::Value::as_str).ok_or_else(broken)?;
+    let size = add.get("size").and_then(serde_json::Value::as_u64).ok_or_else(broken)?;
+    let millis = add.get("modificationTime").and_then(serde_json::Value::as_i64).unwrap_or_default();
+    let mut file = PartitionedFile::new(String::new(), size);
+    let folder = folder.as_ref();
+    file.object_meta.location = Path::from_url_path(format!("{folder}/{name}")).map_err(|_| broken())?;
+    file.object_meta.last_modified = chrono::DateTime::from_timestamp_millis(millis).unwrap_or_default();
+    file.partition_values = partition.to_vec();
+    let statistics = statistics(schema, None, add.get("stats").and_then(serde_json::Value::as_str), size);
+    Ok(file.with_statistics(Arc::new(statistics)))
 }
 
 /// Each group with its statistics, and those of all: what the planner decides by.

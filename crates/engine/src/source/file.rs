@@ -1,11 +1,13 @@
 //! The files of a source: a path or glob inside the domain's folder (D27), and nothing else.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use meshwork_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// A file to read: `name` is how people know it, relative to the domain's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +45,50 @@ impl SourceFile {
         Ok(file)
     }
 
+    /// By what it is known again. Nothing of it is read.
+    pub fn identity(&self) -> Result<Identity> {
+        let meta = self.open()?.metadata().map_err(|error| self.unreadable(&error))?;
+        let modified = meta.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        let modified = modified.and_then(|since| i64::try_from(since.as_nanos()).ok());
+        Ok(Identity { name: self.name.clone(), size: meta.len(), modified, digest: None })
+    }
+
+    /// SHA-256 over its bytes.
+    pub fn digest(&self) -> Result<String> {
+        let mut file = self.open()?;
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            match file.read(&mut buffer).map_err(|error| self.unreadable(&error))? {
+                0 => break,
+                n => hash.update(&buffer[..n]),
+            }
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
     pub fn unreadable(&self, error: &io::Error) -> Error {
         unreadable(&self.name, error)
+    }
+}
+
+/// By what a file is known again. The same name, size and time mean the same bytes; otherwise the digest decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub name: String,
+    pub size: u64,
+    /// Nanoseconds since 1970. Absent when it says nothing: the store has none, or the file was so young when it was
+    /// looked at that another write could bear the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+impl Identity {
+    /// Certainly the same, without reading it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.size == other.size && self.modified.is_some() && self.modified == other.modified
     }
 }
 

@@ -39,6 +39,10 @@ impl Samples {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn into_rows(self) -> Vec<RowSample> {
         self.0.into_values().collect()
     }

@@ -43,6 +43,11 @@ impl Commit {
         self.info()?.get("meshwork")?.get("run")?.as_str()
     }
 
+    /// What we said in it beside the Delta actions.
+    pub fn mark(&self) -> Option<&Value> {
+        self.info()?.get("meshwork")
+    }
+
     /// Who says to have made it, for messages.
     pub fn author(&self) -> String {
         let field = |name: &str| self.info().and_then(|info| info.get(name)).and_then(Value::as_str).map(str::to_owned);
@@ -178,6 +183,11 @@ pub struct State {
 }
 
 impl State {
+    /// The `add` actions of its files.
+    pub fn adds(&self) -> impl Iterator<Item = &Value> {
+        self.files.values().map(|file| &file.add)
+    }
+
     pub fn apply(&mut self, commit: Commit) {
         for action in commit.actions {
             let Value::Object(action) = action else { continue };

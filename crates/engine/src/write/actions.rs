@@ -1,12 +1,15 @@
 //! The Delta actions of one publication: everything that the commit will say, fixed while staging so that recovery
 //! commits the very same.
 
+use std::collections::BTreeSet;
+
 use arrow::datatypes::{DataType, Field, Schema};
 use meshwork_core::effect::Timestamp;
 use meshwork_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::position::{Mark, Position};
 use crate::storage::log::State;
 
 /// A commit that is ready: its version and its actions.
@@ -24,6 +27,15 @@ impl Staged {
     pub fn bytes(&self) -> Vec<u8> {
         let lines: Vec<String> = self.actions.iter().map(Value::to_string).collect();
         lines.join("\n").into_bytes()
+    }
+
+    /// The version of an output for which nothing was new: nothing is committed.
+    pub fn unchanged(version: u64) -> Self {
+        Self { version, actions: Vec::new() }
+    }
+
+    pub fn is_unchanged(&self) -> bool {
+        self.actions.is_empty()
     }
 
     /// Path and size of every file that the commit adds.
@@ -44,29 +56,64 @@ pub struct Author<'a> {
     pub at: Timestamp,
 }
 
-/// A commit that replaces whatever `state` holds by `adds`.
-pub fn replace(
+/// What the version is to hold.
+#[derive(Clone, Debug)]
+pub struct Content {
+    pub operation: Operation,
+    /// `add` actions of files that stay.
+    pub kept: Vec<Value>,
+    pub added: Vec<Value>,
+    /// Digest of the contract under which all of it was checked.
+    pub contract: String,
+    pub base: Option<u64>,
+    pub position: Option<Position>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Overwrite,
+    Append,
+    Merge,
+}
+
+/// A commit after which the table holds `content`, whatever the newest version of the log is: that may be one that was
+/// never published, whose files then go and whose removals are undone.
+pub fn commit(
     version: u64,
-    state: Option<&State>,
+    newest: Option<&State>,
     table_id: &str,
     schema: &Schema,
-    adds: Vec<Value>,
+    content: Content,
     author: Author<'_>,
 ) -> Staged {
     let millis = author.at.timestamp_millis();
+    let (operation, mode) = match content.operation {
+        Operation::Overwrite if newest.is_none() => ("CREATE TABLE AS SELECT", "Overwrite"),
+        Operation::Overwrite => ("WRITE", "Overwrite"),
+        Operation::Append => ("WRITE", "Append"),
+        Operation::Merge => ("MERGE", "Merge"),
+    };
+    let mark = Mark {
+        run: author.run.to_owned(),
+        product: author.product.to_owned(),
+        fencing_token: author.fencing_token,
+        base: content.base,
+        contract: Some(content.contract),
+        position: content.position,
+    };
     let mut actions = vec![json!({ "commitInfo": {
         "timestamp": millis,
-        "operation": if state.is_some() { "WRITE" } else { "CREATE TABLE AS SELECT" },
-        "operationParameters": { "mode": "Overwrite" },
+        "operation": operation,
+        "operationParameters": { "mode": mode },
         "engineInfo": concat!("meshwork/", env!("CARGO_PKG_VERSION")),
-        "meshwork": { "run": author.run, "product": author.product, "fencingToken": author.fencing_token },
+        "meshwork": mark,
     }})];
     let protocol = protocol(schema);
-    if state.and_then(|s| s.protocol.as_ref()) != Some(&protocol) {
+    if newest.and_then(|s| s.protocol.as_ref()) != Some(&protocol) {
         actions.push(json!({ "protocol": protocol }));
     }
     let schema_text = delta_schema(schema).to_string();
-    let known = state.and_then(|s| s.metadata.as_ref());
+    let known = newest.and_then(|s| s.metadata.as_ref());
     if known.and_then(|m| m.get("schemaString")).and_then(Value::as_str) != Some(&schema_text) {
         // A table keeps the id and creation time it was created with.
         let kept = |name: &str| known.and_then(|m| m.get(name)).cloned();
@@ -81,7 +128,9 @@ pub fn replace(
     }
     // The fencing token rises with every lease of the product, which is what a transaction version wants to be.
     actions.push(json!({ "txn": { "appId": "meshwork", "version": author.fencing_token, "lastUpdated": millis }}));
-    for file in state.into_iter().flat_map(|s| s.files.values()) {
+    let path = |add: &Value| add.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let stays: BTreeSet<String> = content.kept.iter().map(path).collect();
+    for file in newest.into_iter().flat_map(|s| s.files.values()).filter(|file| !stays.contains(&file.path)) {
         actions.push(json!({ "remove": {
             "path": file.path,
             "deletionTimestamp": millis,
@@ -91,7 +140,9 @@ pub fn replace(
             "size": file.add.get("size").cloned().unwrap_or(Value::Null),
         }}));
     }
-    actions.extend(adds.into_iter().map(|add| json!({ "add": add })));
+    let is_there = |add: &&Value| newest.is_some_and(|s| s.files.contains_key(&path(add)));
+    let undone = content.kept.iter().filter(|add| !is_there(add));
+    actions.extend(undone.chain(&content.added).map(|add| json!({ "add": add })));
     Staged { version, actions }
 }
 

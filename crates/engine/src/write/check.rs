@@ -8,7 +8,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use meshwork_core::contract::Table;
-use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, RowSample, Rule, Threshold, Unit};
+use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, RowSample, Rule, Scope, Threshold, Unit};
 use meshwork_core::run::ColumnProfile;
 use meshwork_core::types::ColumnType;
 use meshwork_core::{Error, Result, Severity};
@@ -33,7 +33,12 @@ pub struct Pass {
     unfit: Vec<(u64, Samples)>,
     profiles: Vec<Profile>,
     reading: Reading,
+    /// Rows that go through the checks: those that are written.
     pub rows: u64,
+    /// Rows of the table that this run does not write.
+    others: u64,
+    /// Whether these were checked as well.
+    whole: bool,
 }
 
 struct Check {
@@ -67,7 +72,60 @@ impl Pass {
             profiles: (0..width).map(|_| Profile::default()).collect(),
             reading: reading.clone(),
             rows: 0,
+            others: 0,
+            whole: false,
         }
+    }
+
+    /// Says that the table keeps rows beside those that are written. With `whole` they are checked too, because they were
+    /// checked under another contract; else only metrics, which speak of the whole table, must see them. Returns the
+    /// columns to read of them, in the order of the table.
+    pub fn with_others(&mut self, rows: u64, whole: bool) -> Vec<usize> {
+        (self.others, self.whole) = (rows, whole);
+        if rows == 0 {
+            return Vec::new();
+        }
+        if whole {
+            return (0..self.table.fields.len()).collect();
+        }
+        let mut columns: Vec<usize> =
+            self.checks.iter().filter(|check| self.is_metric(check)).map(|check| check.column).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    fn is_metric(&self, check: &Check) -> bool {
+        matches!(self.table.clauses[check.clause].rule, Rule::Metric { .. })
+    }
+
+    /// Checks rows that are not written: `columns` of the table, as stored.
+    pub fn other(&mut self, batch: &RecordBatch, columns: &[usize]) {
+        let sampler = self.whole.then(|| Sampler { table: &self.table, columns: batch.columns(), place: None });
+        for check in &mut self.checks {
+            let metric = matches!(self.table.clauses[check.clause].rule, Rule::Metric { .. });
+            let (true, Ok(test)) = (self.whole || metric, &check.test) else { continue };
+            let Some(at) = columns.iter().position(|column| *column == check.column) else { continue };
+            match test.failing(batch.column(at)) {
+                Ok(failing) => {
+                    check.failing += failing.count_set_bits() as u64;
+                    if let Some(sampler) = &sampler {
+                        sampler.add(&mut check.samples, set_rows(&failing), None);
+                    }
+                }
+                Err(because) => check.test = Err(because),
+            }
+        }
+    }
+
+    /// Rows of the table as it will be.
+    fn total(&self) -> u64 {
+        self.rows + self.others
+    }
+
+    /// Rows that row-local clauses have seen.
+    fn checked(&self) -> u64 {
+        if self.whole { self.total() } else { self.rows }
     }
 
     /// Checks a batch of the plan and returns it as it is to be stored.
@@ -188,16 +246,16 @@ impl Pass {
                 Err(because) => error(clause, because),
                 Ok(_) => match &clause.rule {
                     Rule::Metric { metric, unit, must } => {
-                        let measured = measure(check.failing, self.rows, *unit);
+                        let measured = measure(check.failing, self.total(), *unit);
                         let what = describe_metric(metric, measured, *unit);
-                        let mut answer = threshold(clause, measured, must, what, self.rows);
+                        let mut answer = threshold(clause, measured, must, what, self.total());
                         if answer.outcome != Outcome::Pass {
                             answer.failing_rows = Some(check.failing);
                             answer.samples = check.samples.into_rows();
                         }
                         answer
                     }
-                    rule => counted(clause, check.failing, self.rows, &describe_failure(rule), check.samples),
+                    rule => counted(clause, check.failing, self.checked(), &describe_failure(rule), check.samples),
                 },
             };
             answers.insert(check.clause, answer);
@@ -210,16 +268,17 @@ impl Pass {
                             let (failing, samples) = self.type_failures(column);
                             let native = &self.types[column].native;
                             let what = format!("do not fit {native} in {}", self.table.fields[column].name);
-                            counted(clause, failing, self.rows, &what, samples)
+                            counted(clause, failing, self.checked(), &what, samples)
                         }
                         None => error(clause, format!("the table has no column `{column}`")),
                     };
                     answers.insert(at, answer);
                 }
                 Rule::Metric { metric: Metric::RowCount, unit, must } => {
-                    let measured = measure(self.rows, self.rows, *unit);
+                    let rows = if clause.scope == Scope::Batch { self.rows } else { self.total() };
+                    let measured = measure(rows, rows, *unit);
                     let what = describe_metric(&Metric::RowCount, measured, *unit);
-                    answers.insert(at, threshold(clause, measured, must, what, self.rows));
+                    answers.insert(at, threshold(clause, measured, must, what, rows));
                 }
                 Rule::NotEvaluated { because } => {
                     answers.insert(
@@ -249,7 +308,7 @@ impl Pass {
                 let clause = Clause {
                     id: format!("{name}.type"),
                     severity: Severity::Error,
-                    scope: meshwork_core::quality::Scope::Batch,
+                    scope: Scope::Batch,
                     rule: Rule::Type { column: name.clone() },
                     description: None,
                     dimension: None,

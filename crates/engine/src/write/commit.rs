@@ -25,6 +25,9 @@ pub async fn commit(config: &WriterConfig, run: &RunId, outputs: &[OutputReport]
 
 async fn commit_output(config: &WriterConfig, run: &RunId, output: &OutputReport) -> Result<u64> {
     let staged = staged(output)?;
+    if staged.is_unchanged() {
+        return Ok(staged.version);
+    }
     let log = TableLog::open(&output.location, config.durable)?;
     if let Some(found) = log.commit(staged.version).await? {
         return taken(run, output, &log, &found).await;
@@ -94,7 +97,13 @@ pub async fn committed(config: &WriterConfig, run: &RunId, outputs: &[OutputRepo
             versions.push(None);
             continue;
         };
-        let version = Staged::read(value)?.version;
+        let staged = Staged::read(value)?;
+        // Nothing of it will ever be committed, so nothing can have begun.
+        if staged.is_unchanged() {
+            versions.push(None);
+            continue;
+        }
+        let version = staged.version;
         let log = TableLog::open(&output.location, config.durable)?;
         let ours = log.commit(version).await?.is_some_and(|found| found.run() == Some(run.as_str()));
         if ours {

@@ -1,5 +1,5 @@
-//! Clauses over the whole table: uniqueness, references, SQL. They read the staged files, which hold the table as it
-//! will be after the commit (mode `full`), with joins and groupings that spill.
+//! Clauses over the whole table as it will be after the commit: uniqueness, references, SQL. They read the files that stay
+//! and the staged ones, with joins and groupings that spill.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,25 +20,31 @@ use futures::StreamExt;
 use meshwork_control::port::data::{OutputSpec, RunSpec};
 use meshwork_core::lineage::ColumnLineage;
 use meshwork_core::name::split_major;
-use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, RowSample, Rule};
-use meshwork_core::{Error, Result};
+use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, RowSample, Rule, Scope};
+use meshwork_core::{Error, Result, Severity};
 
 use super::check::{Pass, counted, describe_metric, error, measure, result, threshold};
 use super::convert::texts;
+use super::files::DataFiles;
 use super::session::{self, Origin, Way};
 use super::{WriterConfig, origin};
 use crate::source::{ORIGIN, ROW, Reading, Samples};
 
-const TABLE: &str = "__mw_batch";
+const TABLE: &str = "__mw_table";
+const BATCH: &str = "__mw_batch";
 const KEPT: usize = 20;
 
-/// The rows that were written.
+/// The rows that were written, and the table that they make.
 pub struct Batch {
     pub output: String,
     pub major: u32,
-    pub files: Vec<PathBuf>,
     pub schema: SchemaRef,
-    pub rows: u64,
+    pub written: DataFiles,
+    pub table: DataFiles,
+    /// Only the written rows can break a clause that must hold: the others were published under the same contract.
+    pub trusted: bool,
+    /// Why the table cannot be looked at.
+    pub unsettled: Option<String>,
     /// The plan that made them, with the origin of each row, if it has one: to find where failing rows came from.
     pub again: Option<LogicalPlan>,
     /// Where each column stands in that plan.
@@ -64,6 +70,7 @@ pub async fn answers(
     for (at, clause) in output.table.clauses.iter().enumerate() {
         let answer = match known.remove(&at) {
             Some(answer) => answer,
+            None if batch.unsettled.is_some() => error(clause, batch.unsettled.clone().unwrap_or_default()),
             None => match check.clause(&context, clause).await {
                 Ok(answer) => Ok(answer),
                 Err(failed) => match session::another_way(&failed) {
@@ -81,7 +88,8 @@ pub async fn answers(
 
 async fn context(config: &WriterConfig, spec: &RunSpec, batch: &Batch, way: Way) -> Result<SessionContext> {
     let context = session::session(&spec.limits, &config.scratch, spec.now, way)?;
-    register(&context, TABLE, table_of(batch)?)?;
+    register(&context, TABLE, Arc::new(batch.table.clone()))?;
+    register(&context, BATCH, Arc::new(batch.written.clone()))?;
     Ok(context)
 }
 
@@ -93,14 +101,13 @@ fn register(context: &SessionContext, name: &str, provider: Arc<dyn TableProvide
     Ok(())
 }
 
-/// The staged files as a table.
-fn table_of(batch: &Batch) -> Result<Arc<dyn TableProvider>> {
+/// Parquet files as a table.
+pub fn files_table(files: &[PathBuf], schema: &SchemaRef) -> Result<Arc<dyn TableProvider>> {
     let failed = |error| session::execution_error(&error, "the check of the written rows");
-    if batch.files.is_empty() {
-        return Ok(Arc::new(MemTable::try_new(Arc::clone(&batch.schema), vec![vec![]]).map_err(failed)?));
+    if files.is_empty() {
+        return Ok(Arc::new(MemTable::try_new(Arc::clone(schema), vec![vec![]]).map_err(failed)?));
     }
-    let paths = batch
-        .files
+    let paths = files
         .iter()
         .map(|file| {
             let url = url::Url::from_file_path(file)
@@ -109,9 +116,8 @@ fn table_of(batch: &Batch) -> Result<Arc<dyn TableProvider>> {
         })
         .collect::<Result<Vec<_>>>()?;
     let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("parquet");
-    let listing = ListingTableConfig::new_with_multi_paths(paths)
-        .with_listing_options(options)
-        .with_schema(Arc::clone(&batch.schema));
+    let listing =
+        ListingTableConfig::new_with_multi_paths(paths).with_listing_options(options).with_schema(Arc::clone(schema));
     Ok(Arc::new(ListingTable::try_new(listing).map_err(failed)?))
 }
 
@@ -130,25 +136,27 @@ impl Check<'_> {
         match &clause.rule {
             Rule::Unique { columns } => self.unique(context, clause, columns).await,
             Rule::Metric { metric: metric @ Metric::DuplicateValues { columns }, unit, must } => {
-                let (rows, groups) = self.duplicates(context, columns).await?;
-                let measured = measure(rows - groups, self.batch.rows, *unit);
+                let (rows, groups) = self.duplicates(context, columns, false).await?;
+                let measured = measure(rows - groups, self.rows(), *unit);
                 let what = describe_metric(metric, measured, *unit);
-                Ok(threshold(clause, measured, must, what, self.batch.rows))
+                Ok(threshold(clause, measured, must, what, self.rows()))
             }
             Rule::References { columns, to, to_columns } => {
                 self.references(context, clause, columns, to, to_columns).await
             }
             Rule::Sql { query, must } => {
-                let sql = query.replace("{table}", &quoted(TABLE)).replace("{batch}", &quoted(TABLE));
+                let table = if clause.scope == Scope::Batch { BATCH } else { TABLE };
+                let rows = if clause.scope == Scope::Batch { self.batch.written.rows } else { self.rows() };
+                let sql = query.replace("{table}", &quoted(table)).replace("{batch}", &quoted(BATCH));
                 match must {
                     Some(must) => {
                         let measured = self.number(context, &sql, &clause.id).await?;
                         // The number may be a value of the data: it is in `measured`, not in the message.
-                        Ok(threshold(clause, measured, must, "the query's number".to_owned(), self.batch.rows))
+                        Ok(threshold(clause, measured, must, "the query's number".to_owned(), rows))
                     }
                     None => {
                         let (failing, samples) = self.failing_rows(context, &sql, &clause.id).await?;
-                        Ok(counted(clause, failing, self.batch.rows, "are returned by the query", samples))
+                        Ok(counted(clause, failing, rows, "are returned by the query", samples))
                     }
                 }
             }
@@ -161,17 +169,28 @@ impl Check<'_> {
     }
 
     async fn unique(&self, context: &SessionContext, clause: &Clause, columns: &[String]) -> Result<ClauseResult> {
-        let (failing, _) = self.duplicates(context, columns).await?;
+        // A warning may have failed before, so other rows than the new ones may be double.
+        let trusted = self.batch.trusted && clause.severity == Severity::Error;
+        let (failing, _) = self.duplicates(context, columns, trusted).await?;
         let samples = if failing == 0 { Samples::default() } else { self.duplicate_samples(context, columns).await };
         let what = format!("share their {} with another row", columns.join(", "));
-        Ok(counted(clause, failing, self.batch.rows, &what, samples))
+        Ok(counted(clause, failing, self.rows(), &what, samples))
     }
 
     /// How many rows are not alone with their values, and how many groups they form.
-    async fn duplicates(&self, context: &SessionContext, columns: &[String]) -> Result<(u64, u64)> {
+    async fn duplicates(&self, context: &SessionContext, columns: &[String], trusted: bool) -> Result<(u64, u64)> {
         self.known(columns)?;
-        let sql =
-            format!("SELECT coalesce(sum(n), 0), count(*) FROM ({}) AS d", duplicate_groups(columns, "count(*) AS n"));
+        // Where only new rows can be double, the table is searched for their values alone: files and row groups that
+        // cannot have them are passed over.
+        let searched = format!(
+            "(SELECT t.* FROM {} AS b RIGHT SEMI JOIN {} AS t ON {})",
+            quoted(BATCH),
+            quoted(TABLE),
+            columns.iter().map(|c| format!("b.{0} = t.{0}", quoted(c))).collect::<Vec<_>>().join(" AND ")
+        );
+        let from = if trusted { searched } else { quoted(TABLE) };
+        let groups = duplicate_groups(&from, columns, "count(*) AS n");
+        let sql = format!("SELECT coalesce(sum(n), 0), count(*) FROM ({groups}) AS d");
         let batches = self.collect(context, &sql, "uniqueness").await?;
         let number = |column: usize| {
             batches
@@ -195,14 +214,15 @@ impl Check<'_> {
 
     /// Duplicate rows with where they came from: the plan runs once more for it, joined with the keys that are double.
     async fn duplicate_samples(&self, context: &SessionContext, columns: &[String]) -> Samples {
-        let keys = format!("{} ORDER BY {} LIMIT {KEPT}", duplicate_groups(columns, ""), list(columns));
+        let keys = format!("{} ORDER BY {} LIMIT {KEPT}", duplicate_groups(&quoted(TABLE), columns, ""), list(columns));
         let found = match &self.batch.again {
             Some(plan) => self.rows_again(context, plan, columns, &keys).await,
             None => None,
         };
         match found {
-            Some(samples) => samples,
-            None => {
+            // What the run reads may hold one of the two rows only.
+            Some(samples) if !samples.is_empty() => samples,
+            _ => {
                 let on: Vec<String> = columns.iter().map(|c| format!("t.{0} = d.{0}", quoted(c))).collect();
                 let sql = format!(
                     "SELECT t.* FROM {} AS t JOIN ({keys}) AS d ON {} ORDER BY {} LIMIT {KEPT}",
@@ -290,7 +310,7 @@ impl Check<'_> {
         let name = format!("__mw_ref_{to}");
         if let Some(sibling) = self.sibling(to) {
             // A table of this run is looked into as it will be.
-            register(context, &name, table_of(sibling)?)?;
+            register(context, &name, Arc::new(sibling.table.clone()))?;
         } else {
             let Some(table) = self.output.references.get(to) else {
                 return Ok(error(clause, format!("`{to}` has no publication that this product may read")));
@@ -325,7 +345,12 @@ impl Check<'_> {
             let sql = format!("SELECT t.* {from} ORDER BY {} LIMIT {KEPT}", list_of("t", columns));
             self.samples(self.collect(context, &sql, "samples").await.unwrap_or_default())
         };
-        Ok(counted(clause, failing, self.batch.rows, &what, samples))
+        Ok(counted(clause, failing, self.rows(), &what, samples))
+    }
+
+    /// Rows of the table as it will be.
+    fn rows(&self) -> u64 {
+        self.batch.table.rows
     }
 
     /// The output of this run that `domain.output` or `domain.output_vN` means; without a major, this one's own or the
@@ -374,11 +399,15 @@ impl Check<'_> {
     /// Which columns of a query are columns of the table under their own name: only these are shown, because only these
     /// have a classification that says to whom (D20).
     fn plain_columns(&self, plan: &LogicalPlan) -> Vec<bool> {
-        let columns = self.output.table.fields.iter().map(|f| (f.name.clone(), Vec::new())).collect();
-        let lineage = crate::lineage::lineage(plan, &BTreeMap::from([(TABLE.to_owned(), columns)]));
+        let columns: Vec<_> = self.output.table.fields.iter().map(|f| (f.name.clone(), Vec::new())).collect();
+        let lineage = crate::lineage::lineage(
+            plan,
+            &BTreeMap::from([(TABLE.to_owned(), columns.clone()), (BATCH.to_owned(), columns)]),
+        );
         let plain = |column: &ColumnLineage| {
             let mut flows = column.from.iter().filter(|source| source.flows).peekable();
-            flows.peek().is_some() && flows.all(|source| source.input == TABLE && source.column == column.column)
+            flows.peek().is_some()
+                && flows.all(|source| [TABLE, BATCH].contains(&source.input.as_str()) && source.column == column.column)
         };
         lineage.iter().map(plain).collect()
     }
@@ -405,18 +434,14 @@ impl Check<'_> {
     }
 }
 
-fn duplicate_groups(columns: &[String], more: &str) -> String {
+fn duplicate_groups(from: &str, columns: &[String], more: &str) -> String {
     let list = list(columns);
     let present: Vec<String> = columns.iter().map(|c| format!("{} IS NOT NULL", quoted(c))).collect();
     let more = if more.is_empty() { String::new() } else { format!(", {more}") };
-    format!(
-        "SELECT {list}{more} FROM {} WHERE {} GROUP BY {list} HAVING count(*) > 1",
-        quoted(TABLE),
-        present.join(" AND ")
-    )
+    format!("SELECT {list}{more} FROM {from} AS t WHERE {} GROUP BY {list} HAVING count(*) > 1", present.join(" AND "))
 }
 
-fn list(columns: &[String]) -> String {
+pub fn list(columns: &[String]) -> String {
     columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", ")
 }
 
@@ -424,6 +449,6 @@ fn list_of(table: &str, columns: &[String]) -> String {
     columns.iter().map(|c| format!("{table}.{}", quoted(c))).collect::<Vec<_>>().join(", ")
 }
 
-fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

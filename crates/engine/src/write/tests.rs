@@ -1,3 +1,5 @@
+mod modes;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -84,6 +86,8 @@ impl Mesh {
             product: "marketing.leads".into(),
             fencing_token: 1,
             inputs: BTreeMap::from([("raw".to_owned(), self.csv())]),
+            incremental: BTreeMap::new(),
+            full_refresh: false,
             outputs: vec![OutputSpec {
                 output: OutputId::new(OUTPUT),
                 name: name("leads"),
@@ -96,6 +100,7 @@ impl Mesh {
                 sql_path: "leads.sql".into(),
                 mode: Mode::Full,
                 key: Vec::new(),
+                merge: meshwork_core::product::Merge::default(),
                 on_violation: OnViolation::Block,
                 base,
                 references: BTreeMap::new(),

@@ -104,13 +104,13 @@ async fn prepare(context: &Context, folder: &Path, scale: u32) -> Result<Server>
     step("Agreements that products need to read each other");
     grant_inputs(context, &client, &mesh).await?;
     step("Run everything: the leads have bad rows, so they are not published");
-    run::run(context, &client, &["all".to_owned()], false).await?;
+    run::run(context, &client, &["all".to_owned()], false, false).await?;
     step("The cleaned leads");
     example::correct_leads(folder)?;
-    run::run(context, &client, &[BLOCKED.to_owned()], false).await?;
+    run::run(context, &client, &[BLOCKED.to_owned()], false, false).await?;
     let left = unpublished(&client, &mesh).await?;
     if !left.is_empty() {
-        run::run(context, &client, &left, false).await?;
+        run::run(context, &client, &left, false, false).await?;
     }
     let left = unpublished(&client, &mesh).await?;
     if !left.is_empty() {

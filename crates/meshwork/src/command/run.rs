@@ -23,12 +23,15 @@ pub struct Run {
     /// Also what these read from, as far as you own it
     #[arg(long)]
     upstream: bool,
+    /// Builds outputs of mode `append` and `merge` anew from everything there is
+    #[arg(long)]
+    full_refresh: bool,
 }
 
 impl Run {
     pub async fn run(self, context: &Context) -> Result<u8> {
         let client = context.client().await?;
-        let ended = run(context, &client, &self.products, self.upstream).await?;
+        let ended = run(context, &client, &self.products, self.upstream, self.full_refresh).await?;
         ended.into_result().map(|()| exit::OK)
     }
 }
@@ -36,6 +39,7 @@ impl Run {
 /// What became of the products of one call.
 #[derive(Debug, Default)]
 pub struct Ended {
+    /// With those for which nothing was new.
     pub published: Vec<String>,
     pub failures: Vec<Error>,
 }
@@ -55,8 +59,15 @@ impl Ended {
 }
 
 /// Runs products and shows how it goes.
-pub async fn run(context: &Context, client: &Client, products: &[String], upstream: bool) -> Result<Ended> {
-    let call = Call::post("runs", json!({"products": products, "upstream": upstream})).accept(NDJSON);
+pub async fn run(
+    context: &Context,
+    client: &Client,
+    products: &[String],
+    upstream: bool,
+    full_refresh: bool,
+) -> Result<Ended> {
+    let asked = json!({"products": products, "upstream": upstream, "full_refresh": full_refresh});
+    let call = Call::post("runs", asked).accept(NDJSON);
     let mut lines = Lines { body: client.call(call).await?.body, rest: Vec::new() };
     let printer = &context.printer;
     let mut progress = Progress::new(printer, &[]);
@@ -106,6 +117,10 @@ fn show_update(context: &Context, progress: &mut Progress, ended: &mut Ended, up
         RunUpdate::Published { product, outputs, .. } => {
             let rows: u64 = outputs.iter().map(|output| output.rows).sum();
             progress.ended(&product, &format!("{} {product}: {rows} rows", printer.good("published")));
+            ended.published.push(product);
+        }
+        RunUpdate::Unchanged { product, .. } => {
+            progress.ended(&product, &format!("{} {product}: nothing is new", printer.good("unchanged")));
             ended.published.push(product);
         }
         RunUpdate::Blocked { product, run, error } => {

@@ -127,6 +127,7 @@ async fn stage(folder: &Path, mesh: &Mesh, domain: &str, product: &str) -> RunRe
             sql_path: version.sql.path.clone(),
             mode: output.mode,
             key: output.key.clone(),
+            merge: output.merge.clone(),
             on_violation: output.on_violation,
             base: None,
             references: BTreeMap::new(),
@@ -137,7 +138,9 @@ async fn stage(folder: &Path, mesh: &Mesh, domain: &str, product: &str) -> RunRe
         product: format!("{}.{}", domain.name, product.name),
         fencing_token: 1,
         inputs: inputs.collect(),
+        incremental: BTreeMap::new(),
         outputs: outputs.collect(),
+        full_refresh: false,
         limits: RunLimits { memory_bytes: 1 << 30, spill_bytes: 1 << 30, time: Duration::from_secs(120), cores: 2 },
         now: moment(0),
     };

@@ -41,7 +41,7 @@ pub struct RunInfo {
     pub id: String,
     #[schema(example = "marketing.leads")]
     pub product: String,
-    /// `running`, `committing`, `published`, `blocked`, `failed` or `cancelled`.
+    /// `running`, `committing`, `published`, `unchanged`, `blocked`, `failed` or `cancelled`.
     #[schema(example = "published")]
     pub state: String,
     /// Who started it.
@@ -180,10 +180,13 @@ pub struct StartRuns {
     /// Also what these read from, as far as you own it.
     #[serde(default)]
     pub upstream: bool,
+    /// Builds outputs of mode `append` and `merge` anew from everything there is.
+    #[serde(default)]
+    pub full_refresh: bool,
 }
 
 /// Builds, checks and publishes products, and tells how it goes: one JSON object a line, each with `update`: `planned`,
-/// `started`, `progress`, `log`, `checked`, `published`, `blocked`, `failed`, `skipped`; the last is `finished`.
+/// `started`, `progress`, `log`, `checked`, `published`, `unchanged`, `blocked`, `failed`, `skipped`; the last is `finished`.
 ///
 /// Hanging up stops the runs; nothing half-made is published.
 #[utoipa::path(post, path = "/runs", tag = "publications and runs", request_body = StartRuns,
@@ -198,12 +201,13 @@ async fn start(State(app): State<AppState>, caller: Caller, JsonBody(asked): Jso
             None => drop(visible.domain(selector)?),
         }
     }
-    let request = RunRequest { products: asked.products, upstream: asked.upstream };
+    let request = RunRequest { products: asked.products, upstream: asked.upstream, full_refresh: asked.full_refresh };
     let updates = app.runs.run(caller.subject(), &request).await?;
     let metrics = app.metrics.clone();
     let lines = updates.map(move |update| {
         match &update {
             RunUpdate::Published { .. } => metrics.run("published"),
+            RunUpdate::Unchanged { .. } => metrics.run("unchanged"),
             RunUpdate::Blocked { .. } => metrics.run("blocked"),
             RunUpdate::Failed { .. } => metrics.run("failed"),
             _ => {}

@@ -45,6 +45,7 @@ fn mesh(lines: &[&str]) -> Mesh {
                 output: name(product),
                 version: 1,
                 purpose: None,
+                incremental: None,
                 place: None,
             };
             (name(product), Input::Product(input))
@@ -84,7 +85,7 @@ fn admin() -> Subject {
 }
 
 fn request(products: &[&str], upstream: bool) -> RunRequest {
-    RunRequest { products: products.iter().map(|p| (*p).to_owned()).collect(), upstream }
+    RunRequest { products: products.iter().map(|p| (*p).to_owned()).collect(), upstream, full_refresh: false }
 }
 
 fn names(selection: &Selection) -> Vec<String> {

@@ -1,0 +1,113 @@
+//! Data files of a table that is being written, as a table of DataFusion: committed ones, staged ones, or both.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::ScalarValue;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result as DfResult;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use meshwork_core::Result;
+use object_store::path::Path;
+use serde_json::Value;
+
+use crate::read::snapshot::{Files, described};
+use crate::storage::fault::storage_error;
+use crate::storage::log::TableLog;
+
+/// The number of the file that a row stands in, in the order in which the files were given.
+pub const FILE: &str = "__mw_file";
+
+#[derive(Clone, Debug)]
+pub struct DataFiles {
+    schema: SchemaRef,
+    table: TableSchema,
+    files: Vec<PartitionedFile>,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+impl Default for DataFiles {
+    fn default() -> Self {
+        let schema = Arc::new(Schema::empty());
+        let table = TableSchema::builder(Arc::clone(&schema)).build();
+        Self { schema, table, files: Vec::new(), rows: 0, bytes: 0 }
+    }
+}
+
+impl DataFiles {
+    /// Files by their `add` actions. `schema` is that of data files: a column that a file does not have is null in it.
+    pub fn of<'a>(log: &TableLog, schema: &SchemaRef, adds: impl IntoIterator<Item = &'a Value>) -> Result<Self> {
+        Self::new(log, schema, adds, false)
+    }
+
+    /// The same with the column [`FILE`] behind the others.
+    pub fn numbered<'a>(log: &TableLog, schema: &SchemaRef, adds: impl IntoIterator<Item = &'a Value>) -> Result<Self> {
+        Self::new(log, schema, adds, true)
+    }
+
+    fn new<'a>(
+        log: &TableLog,
+        schema: &SchemaRef,
+        adds: impl IntoIterator<Item = &'a Value>,
+        numbered: bool,
+    ) -> Result<Self> {
+        let root = log.data_file("")?;
+        let folder = Path::from_absolute_path(&root)
+            .map_err(|error| storage_error(&format!("finding {}", root.display()), &error))?;
+        let (mut files, mut rows, mut bytes) = (Vec::new(), 0, 0);
+        for (at, add) in adds.into_iter().enumerate() {
+            let number = ScalarValue::Int32(Some(i32::try_from(at).unwrap_or(i32::MAX)));
+            let partition = if numbered { vec![number] } else { Vec::new() };
+            files.push(described(add, &folder, schema, &partition)?);
+            rows += rows_of(add);
+            bytes += add.get("size").and_then(Value::as_u64).unwrap_or(0);
+        }
+        let number = Arc::new(Field::new(FILE, DataType::Int32, false));
+        let behind = if numbered { vec![number] } else { Vec::new() };
+        let all: Vec<_> = schema.fields().iter().cloned().chain(behind.iter().cloned()).collect();
+        Ok(Self {
+            schema: Arc::new(Schema::new(all)),
+            table: TableSchema::builder(Arc::clone(schema)).with_table_partition_cols(behind).build(),
+            files,
+            rows,
+            bytes,
+        })
+    }
+}
+
+/// Rows of a file of ours: we always write how many there are.
+pub fn rows_of(add: &Value) -> u64 {
+    let statistics = add.get("stats").and_then(Value::as_str).unwrap_or_default();
+    let parsed: Value = serde_json::from_str(statistics).unwrap_or_default();
+    parsed.get("numRecords").and_then(Value::as_u64).unwrap_or(0)
+}
+
+#[async_trait]
+impl TableProvider for DataFiles {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let store = ObjectStoreUrl::local_filesystem();
+        Files { store: &store, table: &self.table, schema: &self.schema, files: &self.files }
+            .scan(session, &columns, limit)
+    }
+}

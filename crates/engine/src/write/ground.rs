@@ -1,0 +1,85 @@
+//! What a commit builds on: the rows that are published, and the newest version of the log, which may be another one.
+
+use meshwork_control::port::data::OutputSpec;
+use meshwork_core::product::Mode;
+use meshwork_core::{Error, Result};
+
+use super::commit::foreign_error;
+use super::position::{self, Mark, Stored};
+use crate::storage::log::{State, TableLog};
+
+/// The table as it is before the run.
+pub struct Ground {
+    /// The newest version of the log and what it holds. A run of ours may have made it and never published it.
+    pub newest: Option<(u64, State)>,
+    /// The published rows, where the run builds on them; `None` for a table that is built anew.
+    pub served: Option<Served>,
+}
+
+pub struct Served {
+    pub version: u64,
+    pub state: State,
+    pub mark: Mark,
+    pub position: Stored,
+}
+
+impl Ground {
+    pub async fn survey(log: &TableLog, output: &OutputSpec, full_refresh: bool) -> Result<Self> {
+        let newest = newest(log, output).await?;
+        let mut served = None;
+        if let (Some(base), false, false) = (output.base, full_refresh, output.mode == Mode::Full)
+            // Without a position it was built by `mode: full`, from everything there was: so will this one be.
+            && let (mark, Some(position)) = position::read(log, base).await?
+        {
+            served = Some(Served { version: base, state: log.replay(base).await?, mark, position });
+        }
+        let newest = match newest {
+            None => None,
+            Some(version) => match &served {
+                Some(served) if served.version == version => Some((version, served.state.clone())),
+                _ => Some((version, log.replay(version).await?)),
+            },
+        };
+        Ok(Self { newest, served })
+    }
+
+    pub fn position(&self) -> Option<&Stored> {
+        self.served.as_ref().map(|served| &served.position)
+    }
+
+    /// The version that the run would make.
+    pub fn next(&self) -> u64 {
+        self.newest.as_ref().map_or(0, |(version, _)| version + 1)
+    }
+
+    /// The rows that are there were checked under this very contract, and passed.
+    pub fn is_checked_under(&self, digest: &str) -> bool {
+        self.served.as_ref().is_some_and(|served| served.mark.contract.as_deref() == Some(digest))
+    }
+}
+
+/// The newest version, if nobody else made any since the published one.
+async fn newest(log: &TableLog, output: &OutputSpec) -> Result<Option<u64>> {
+    let versions = log.versions().await?;
+    let newest = versions.last().copied();
+    if let Some(base) = output.base
+        && newest.is_none_or(|newest| newest < base)
+    {
+        return Err(Error::environment(
+            "MW0623",
+            format!("output `{}`: version {base} is published, but the table's log does not have it", output.name),
+        )
+        .hint("the storage root was replaced or restored: restore the table's folder to where it was"));
+    }
+    for version in versions {
+        if output.base.is_some_and(|base| version <= base) {
+            continue;
+        }
+        if let Some(found) = log.commit(version).await?
+            && found.run().is_none()
+        {
+            return Err(foreign_error(&output.name, &output.location, &found));
+        }
+    }
+    Ok(newest)
+}

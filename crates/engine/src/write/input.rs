@@ -1,0 +1,171 @@
+//! The inputs of one output: opened, and made tables of its session. The one by which the output grows shows what is new.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::datasource::ViewTable;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::prelude::{SessionContext, lit};
+use meshwork_control::port::data::{InputSpec, OutputSpec, RunSpec};
+use meshwork_core::Result;
+use meshwork_core::lineage::Inherited;
+use meshwork_core::product::{Incremental, Mode};
+
+use super::fresh::{Fresh, Part, Taking, only_one};
+use super::position::Stored;
+use super::{WriterConfig, origin, session};
+use crate::read::secured;
+use crate::source::{self, Identity, Reading, Source};
+
+/// Inputs of one output, opened.
+#[derive(Default)]
+pub struct Inputs {
+    pub sources: BTreeMap<String, Arc<dyn Source>>,
+    /// What the values of each column bear, for lineage. A source's values bear nothing: what they are is for the
+    /// contract of the output to say.
+    pub bears: BTreeMap<String, Vec<(String, Vec<Inherited>)>>,
+    /// For an output that grows: what there is to take up, and by which input.
+    pub fresh: Option<(String, Fresh)>,
+}
+
+/// Where inputs are opened for.
+pub struct Opening<'a> {
+    pub config: &'a WriterConfig,
+    pub spec: &'a RunSpec,
+    pub output: &'a OutputSpec,
+    pub reading: &'a Reading,
+    /// Where the last commit stopped.
+    pub before: Option<&'a Stored>,
+}
+
+impl Opening<'_> {
+    /// Opens the inputs that the SQL names and makes tables of them.
+    pub async fn register(&self, context: &SessionContext) -> Result<Inputs> {
+        let named = referred_tables(context, &self.output.sql);
+        let is_named = |name: &String| named.as_ref().is_none_or(|named| named.contains(name));
+        let grows = match self.output.mode {
+            Mode::Full => None,
+            Mode::Append | Mode::Merge => {
+                let ways = self.spec.incremental.iter().filter(|(name, _)| is_named(name));
+                Some(only_one(&self.output.name, ways)?)
+            }
+        };
+        let mut inputs = Inputs::default();
+        for (name, input) in self.spec.inputs.iter().filter(|(name, _)| is_named(name)) {
+            let way = grows.filter(|(growing, _)| growing == name).map(|(_, way)| way);
+            let provider = self.open(context, name, input, way, &mut inputs).await?;
+            register(context, name, provider)?;
+        }
+        Ok(inputs)
+    }
+
+    async fn open(
+        &self,
+        context: &SessionContext,
+        name: &str,
+        input: &InputSpec,
+        way: Option<&Incremental>,
+        inputs: &mut Inputs,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let taking = self.taking(name);
+        let mut fresh = match (way, input) {
+            (Some(Incremental::Files), InputSpec::Source(spec)) => {
+                Some(taking.files(spec, self.config.clock.now()).await?)
+            }
+            (Some(Incremental::Publication), InputSpec::Governed(table)) => Some(taking.publication(table).await?),
+            _ => None,
+        };
+        let provider: Arc<dyn TableProvider> = match input {
+            InputSpec::Source(spec) => {
+                let only = match fresh.as_ref().map(|fresh| &fresh.part) {
+                    Some(Part::Files(files)) => Some(files.iter().map(|file| file.name.clone()).collect()),
+                    _ => None,
+                };
+                let fields = &self.output.table.fields;
+                let domain = self.spec.product.split('.').next().unwrap_or_default();
+                let opened =
+                    source::open_some(name, spec, &only, fields, self.reading, &self.config.secrets, domain).await?;
+                let columns = opened.schema().fields().iter().map(|f| (f.name().clone(), Vec::new())).collect();
+                inputs.bears.insert(name.to_owned(), columns);
+                inputs.sources.insert(name.to_owned(), Arc::clone(&opened));
+                origin::face(&opened)
+            }
+            InputSpec::Governed(table) => {
+                let columns = table.columns.iter().map(|c| (c.name.clone(), c.bears.clone())).collect();
+                inputs.bears.insert(name.to_owned(), columns);
+                match fresh.as_ref().map(|fresh| &fresh.part) {
+                    Some(Part::Added(adds)) => secured::provider_of(table, adds, &self.config.snapshots).await?,
+                    _ => super::governed(table, self.config).await?,
+                }
+            }
+        };
+        let mut provider = provider;
+        if let Some(Incremental::Cursor(column)) = way {
+            register(context, name, Arc::clone(&provider))?;
+            let found = taking.rows(context, column).await?;
+            if let Part::Rows(rows) = &found.part {
+                let failed = |error| session::execution_error(&error, &format!("input `{name}`"));
+                let scan = LogicalPlanBuilder::scan(
+                    TableReference::bare(name),
+                    datafusion::catalog::default_table_source::provider_as_source(provider),
+                    None,
+                );
+                let plan = scan.and_then(|scan| scan.filter((**rows).clone())).and_then(LogicalPlanBuilder::build);
+                provider = Arc::new(ViewTable::new(plan.map_err(failed)?, None));
+            }
+            fresh = Some(found);
+        }
+        if let Some(fresh) = fresh {
+            inputs.fresh = Some((name.to_owned(), fresh));
+        }
+        Ok(provider)
+    }
+
+    fn taking<'a>(&'a self, input: &'a str) -> Taking<'a> {
+        Taking {
+            output: &self.output.name,
+            input,
+            mode: self.output.mode,
+            missing: self.output.merge.missing_rows,
+            before: self.before,
+        }
+    }
+
+    /// After reading: what was read is what was looked at.
+    pub async fn verify(&self, inputs: &Inputs) -> Result<()> {
+        let Some((name, Fresh { part: Part::Files(files), .. })) = &inputs.fresh else { return Ok(()) };
+        let Some(InputSpec::Source(spec)) = self.spec.inputs.get(name) else { return Ok(()) };
+        let files: &[Identity] = files;
+        self.taking(name).verify(spec, files).await
+    }
+}
+
+impl Inputs {
+    pub fn nothing_new(&self) -> bool {
+        matches!(&self.fresh, Some((_, Fresh { part: Part::Nothing, .. })))
+    }
+}
+
+fn register(context: &SessionContext, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
+    let failed = |error| session::execution_error(&error, &format!("input `{name}`"));
+    context.deregister_table(TableReference::bare(name)).map_err(failed)?;
+    context.register_table(TableReference::bare(name), provider).map_err(failed)?;
+    Ok(())
+}
+
+/// The plan of no rows with the same columns.
+pub fn of_no_rows(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let failed = |error| session::execution_error(&error, "an input of which nothing is new");
+    LogicalPlanBuilder::from(plan).filter(lit(false)).and_then(LogicalPlanBuilder::build).map_err(failed)
+}
+
+/// The tables that a text names; `None` when it does not parse, which planning will say.
+fn referred_tables(context: &SessionContext, sql: &str) -> Option<BTreeSet<String>> {
+    let state = crate::read::session::state(context);
+    let dialect = state.config().options().sql_parser.dialect;
+    let statement = state.sql_to_statement(sql, &dialect).ok()?;
+    let tables = state.resolve_table_references(&statement).ok()?;
+    Some(tables.into_iter().map(|table| table.table().to_owned()).collect())
+}
