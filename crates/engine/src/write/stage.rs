@@ -10,7 +10,7 @@ use futures::StreamExt;
 use meshwork_control::port::data::{OutputSpec, Phase, RunEvent, RunObserver, RunSpec};
 use meshwork_core::effect::Timestamp;
 use meshwork_core::lineage::ColumnLineage;
-use meshwork_core::product::{MissingRows, Mode};
+use meshwork_core::product::{MissingRows, Mode, OnViolation};
 use meshwork_core::quality::{ClauseResult, gate};
 use meshwork_core::run::{Changes, OutputReport, RunReport};
 use meshwork_core::{Error, Result};
@@ -34,6 +34,12 @@ use crate::storage::log::TableLog;
 /// Builds and checks every output. What was written is removed again unless all of them pass.
 pub async fn stage(config: Arc<WriterConfig>, spec: RunSpec, observer: Arc<dyn RunObserver>) -> Result<RunReport> {
     failpoint::pass(config.fail_point.as_ref(), "stage-start").await?;
+    if let Some(output) = spec.outputs.iter().find(|output| output.on_violation == OnViolation::Quarantine) {
+        let message = format!("output `{}`: `on_violation: quarantine` is not available yet", output.name);
+        return Err(
+            Error::usage("MW0604", message).hint("use `on_violation: block`, or leave the bad rows out in the SQL")
+        );
+    }
     let time = spec.limits.time;
     let written = Written::default();
     let run = Run { config: Arc::clone(&config), spec: Arc::new(spec), observer, written: written.clone() };

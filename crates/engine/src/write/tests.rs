@@ -417,7 +417,7 @@ async fn sql_faults_are_clear() {
     assert!(error.hints.iter().any(|h| h.contains("delimiter: ';'")), "{error:?}");
     let mut append = mesh.spec("run-1", None, leads(), ALL);
     append.outputs[0].mode = Mode::Append;
-    assert_eq!(mesh.stage(&append).await.expect_err("append").code, "MW0604");
+    assert_eq!(mesh.stage(&append).await.expect_err("append").code, "MW0670");
     let mut quarantine = mesh.spec("run-1", None, leads(), ALL);
     quarantine.outputs[0].on_violation = OnViolation::Quarantine;
     assert_eq!(mesh.stage(&quarantine).await.expect_err("quarantine").code, "MW0604");
