@@ -8,6 +8,7 @@ mod crash;
 mod daily;
 mod from;
 mod mesh;
+mod modes;
 mod publish;
 mod redteam;
 mod serve;
