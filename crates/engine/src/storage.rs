@@ -1,5 +1,6 @@
 //! Storage of published data: a durable local store and the commit log of one table in it.
 
+pub mod checkpoint;
 pub mod durable;
 pub mod fault;
 pub mod log;

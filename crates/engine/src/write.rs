@@ -57,6 +57,8 @@ pub struct WriterConfig {
     /// Size at which a data file is closed and the next one begun.
     pub file_bytes: u64,
     pub row_group_rows: usize,
+    /// From this many small files on, a run that grows a table writes them together.
+    pub small_files: usize,
     pub clock: Arc<dyn Clock>,
     /// Opened versions of other products' tables.
     pub snapshots: Arc<SnapshotCache>,
@@ -71,6 +73,7 @@ impl WriterConfig {
             fail_point: None,
             file_bytes: 256 << 20,
             row_group_rows: 512 << 10,
+            small_files: 32,
             clock,
             snapshots: Arc::new(SnapshotCache::new(64)),
         }

@@ -97,7 +97,9 @@ impl Attempt<'_> {
 
     /// Runs the child to its verdict and, if that passes, through commit and publication.
     async fn build(&mut self, run: &Run, lease: &Lease, mut lost: watch::Receiver<bool>) -> Result<End> {
-        self.service.collect_product(self.mesh, self.domain, self.product).await?;
+        if !self.ended_well_before(run).await? {
+            self.service.collect_product(self.mesh, self.domain, self.product).await?;
+        }
         let spec = self.service.spec(self.mesh, self.domain, self.product, run, lease, self.full_refresh).await?;
         let mut child = self.service.ports.process.start(&spec).await?;
         self.service.ports.faults.reach("run.started");
@@ -126,6 +128,12 @@ impl Attempt<'_> {
             return Ok(End::Unchanged(report));
         }
         self.publish(run, lease, &report, &mut *child, &mut lost).await.map(End::Published)
+    }
+
+    /// A run that ended well has left nothing behind; to look for it anyway would take longer with every commit.
+    async fn ended_well_before(&self, run: &Run) -> Result<bool> {
+        let before = self.service.ports.runs.runs(Some(&run.product), Some(&run.id), 1).await?;
+        Ok(before.first().is_some_and(|run| matches!(run.state, RunState::Published | RunState::Unchanged)))
     }
 
     /// The caller hears of the checks what it may see.

@@ -49,6 +49,7 @@ pub(super) enum SourceManifest {
 const TYPES: [&str; 4] = ["csv", "json", "parquet", "postgres"];
 
 pub(super) fn read(outer: &Fields<'_>) -> Option<SourceInput> {
+    let incremental = incremental(outer);
     let fields = outer.fields("source")?;
     let kind = fields.required_text("type");
     let span = kind.map_or(fields.at(), |kind| kind.span);
@@ -82,7 +83,7 @@ pub(super) fn read(outer: &Fields<'_>) -> Option<SourceInput> {
     };
     let span = fields.at();
     fields.finish();
-    Some(SourceInput { source: Spanned { value: kind?, span }, incremental: incremental(outer), connection })
+    Some(SourceInput { source: Spanned { value: kind?, span }, incremental, connection })
 }
 
 fn files(fields: &Fields<'_>) -> Option<Files> {

@@ -79,6 +79,16 @@ impl DurableLocal {
         blocking(move || flush_folder(parent(&path))).await
     }
 
+    /// Flushes an object that was written by other means, and the folder that holds it.
+    pub async fn flush(&self, location: &Path) -> Result<()> {
+        if !self.flush {
+            return Ok(());
+        }
+        let path = self.file(location)?;
+        blocking(move || File::open(&path)?.sync_all()).await?;
+        self.flush_folder_of(location).await
+    }
+
     fn confined_list(&self, list: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
         let root = self.root.clone();
         let inner = self.inner.clone();

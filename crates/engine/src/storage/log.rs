@@ -16,6 +16,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde_json::Value;
 use url::Url;
 
+use super::checkpoint;
 use super::durable::DurableLocal;
 use super::fault::storage_error;
 
@@ -89,6 +90,15 @@ impl TableLog {
         &self.store
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Flushes a file that was not written through this store, and the name of it.
+    pub async fn settle(&self, location: &Path) -> Result<()> {
+        self.store.flush(location).await.map_err(|error| self.fault("flushing a file of", &error))
+    }
+
     pub fn table(&self) -> &Path {
         &self.table
     }
@@ -105,6 +115,15 @@ impl TableLog {
 
     fn fault(&self, what: &str, error: &(dyn std::error::Error + 'static)) -> Error {
         storage_error(&format!("{what} the table {}", self.url), error)
+    }
+
+    /// The versions after one that is there, as far as they go on without a gap. Cheaper than listing all of them.
+    pub async fn after(&self, version: u64) -> Result<Vec<Commit>> {
+        let mut found = Vec::new();
+        while let Some(commit) = self.commit(version + 1 + found.len() as u64).await? {
+            found.push(commit);
+        }
+        Ok(found)
     }
 
     /// All versions in the log, ascending.
@@ -165,8 +184,11 @@ impl TableLog {
 
     /// The data files of a version, and the metadata action in force, from replaying the log up to it.
     pub async fn replay(&self, version: u64) -> Result<State> {
-        let mut state = State::default();
-        for at in 0..=version {
+        let (mut state, first) = match checkpoint::before(self, version).await {
+            Some((at, state)) => (state, at + 1),
+            None => (State::default(), 0),
+        };
+        for at in first..=version {
             let commit = self.commit(at).await?.ok_or_else(|| self.broken(&format!("commit {at} is missing")))?;
             state.apply(commit);
         }

@@ -63,6 +63,10 @@ pub struct Content {
     /// `add` actions of files that stay.
     pub kept: Vec<Value>,
     pub added: Vec<Value>,
+    /// `add` actions of files that hold rows of files which go, as they were there.
+    pub compacted: Vec<Value>,
+    /// Paths of these files which go: no row of theirs changes.
+    pub moved: BTreeSet<String>,
     /// Digest of the contract under which all of it was checked.
     pub contract: String,
     pub base: Option<u64>,
@@ -134,7 +138,7 @@ pub fn commit(
         actions.push(json!({ "remove": {
             "path": file.path,
             "deletionTimestamp": millis,
-            "dataChange": true,
+            "dataChange": !content.moved.contains(&file.path),
             "extendedFileMetadata": true,
             "partitionValues": {},
             "size": file.add.get("size").cloned().unwrap_or(Value::Null),
@@ -142,7 +146,13 @@ pub fn commit(
     }
     let is_there = |add: &&Value| newest.is_some_and(|s| s.files.contains_key(&path(add)));
     let undone = content.kept.iter().filter(|add| !is_there(add));
-    actions.extend(undone.chain(&content.added).map(|add| json!({ "add": add })));
+    let with = |add: &Value, changes: bool| {
+        let mut add = add.clone();
+        add["dataChange"] = json!(changes);
+        json!({ "add": add })
+    };
+    actions.extend(undone.chain(&content.added).map(|add| with(add, true)));
+    actions.extend(content.compacted.iter().map(|add| with(add, false)));
     Staged { version, actions }
 }
 

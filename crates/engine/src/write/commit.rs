@@ -8,6 +8,7 @@ use meshwork_core::{Error, Result};
 use super::WriterConfig;
 use super::actions::Staged;
 use crate::failpoint;
+use crate::storage::checkpoint;
 use crate::storage::log::{Commit, Put, TableLog};
 
 /// Commits every staged output, in order. An output that this run has committed before keeps its version.
@@ -43,7 +44,10 @@ async fn commit_output(config: &WriterConfig, run: &RunId, output: &OutputReport
         }
     }
     match log.put(staged.version, staged.bytes().into()).await? {
-        Put::Written => Ok(staged.version),
+        Put::Written => {
+            checkpoint::write_if_due(&log, staged.version).await;
+            Ok(staged.version)
+        }
         Put::Taken => match log.commit(staged.version).await? {
             Some(found) => taken(run, output, &log, &found).await,
             None => Err(Error::environment(

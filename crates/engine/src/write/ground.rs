@@ -6,7 +6,7 @@ use meshwork_core::{Error, Result};
 
 use super::commit::foreign_error;
 use super::position::{self, Mark, Stored};
-use crate::storage::log::{State, TableLog};
+use crate::storage::log::{Commit, State, TableLog};
 
 /// The table as it is before the run.
 pub struct Ground {
@@ -60,26 +60,33 @@ impl Ground {
 
 /// The newest version, if nobody else made any since the published one.
 async fn newest(log: &TableLog, output: &OutputSpec) -> Result<Option<u64>> {
-    let versions = log.versions().await?;
-    let newest = versions.last().copied();
-    if let Some(base) = output.base
-        && newest.is_none_or(|newest| newest < base)
-    {
+    let Some(base) = output.base else {
+        let versions = log.versions().await?;
+        for version in &versions {
+            if let Some(found) = log.commit(*version).await? {
+                ours(&found, output)?;
+            }
+        }
+        return Ok(versions.last().copied());
+    };
+    if log.commit(base).await?.is_none() {
         return Err(Error::environment(
             "MW0623",
             format!("output `{}`: version {base} is published, but the table's log does not have it", output.name),
         )
         .hint("the storage root was replaced or restored: restore the table's folder to where it was"));
     }
-    for version in versions {
-        if output.base.is_some_and(|base| version <= base) {
-            continue;
-        }
-        if let Some(found) = log.commit(version).await?
-            && found.run().is_none()
-        {
-            return Err(foreign_error(&output.name, &output.location, &found));
-        }
+    let mut newest = base;
+    for found in log.after(base).await? {
+        ours(&found, output)?;
+        newest = found.version;
     }
-    Ok(newest)
+    Ok(Some(newest))
+}
+
+fn ours(found: &Commit, output: &OutputSpec) -> Result<()> {
+    match found.run() {
+        Some(_) => Ok(()),
+        None => Err(foreign_error(&output.name, &output.location, found)),
+    }
 }

@@ -1,5 +1,6 @@
 //! Staging: the transformation as one streaming plan, every batch checked and written, nothing committed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,6 +183,7 @@ impl Run {
         let mut after = After { new, written, ..After::default() };
         let gone = gone.map(merge::Gone::finish).transpose()?;
         self.combine(&made, &mut after, gone, way).await?;
+        self.compact(&made, &mut after, way).await?;
         self.look_at_others(&made, &after, &mut pass, way).await?;
         let staged = self.staged(&made, &after)?;
         let table = DataFiles::of(&sink.log, &sink.schema, after.files())?;
@@ -254,9 +256,29 @@ impl Run {
         Ok(())
     }
 
+    /// Many small files that stay become few larger ones, in the same commit.
+    async fn compact(&self, made: &Made<'_>, after: &mut After, way: Way) -> Result<()> {
+        let size = |add: &Value| add.get("size").and_then(Value::as_u64).unwrap_or(0);
+        let is_small = |add: &Value| size(add) < self.config.file_bytes / 8;
+        if after.ambiguous.is_some() || after.kept.iter().filter(|add| is_small(add)).count() < self.config.small_files
+        {
+            return Ok(());
+        }
+        let (small, large): (Vec<Value>, Vec<Value>) = std::mem::take(&mut after.kept).into_iter().partition(is_small);
+        let context = session::session(&self.spec.limits, &self.config.scratch, self.spec.now, way)?;
+        let failed = |error| session::execution_error(&error, &made.sink.what);
+        let files = DataFiles::of(&made.sink.log, &made.sink.schema, &small)?;
+        let rows = context.read_table(Arc::new(files)).map_err(failed)?;
+        let streams = rows.execute_stream_partitioned().await.map_err(failed)?;
+        after.compacted = made.sink.write_all(streams).await?;
+        after.kept = large;
+        after.moved = small.iter().filter_map(|add| Some(add.get("path")?.as_str()?.to_owned())).collect();
+        failpoint::pass(self.config.fail_point.as_ref(), "after-compaction").await
+    }
+
     /// Rows that are there: checked where the contract is another one, and counted by metrics.
     async fn look_at_others(&self, made: &Made<'_>, after: &After, pass: &mut Pass, way: Way) -> Result<()> {
-        let others: Vec<&Value> = after.kept.iter().chain(&after.rewritten).collect();
+        let others: Vec<&Value> = after.others().collect();
         let others = DataFiles::of(&made.sink.log, &made.sink.schema, others)?;
         let columns = pass.with_others(others.rows, !made.ground.is_checked_under(&made.output.contract_digest));
         if columns.is_empty() {
@@ -290,6 +312,8 @@ impl Run {
                 _ => Operation::Overwrite,
             },
             kept: after.kept.clone(),
+            compacted: after.compacted.clone(),
+            moved: after.moved.clone(),
             added: after.rewritten.iter().chain(&after.new).cloned().collect(),
             contract: output.contract_digest.clone(),
             base: served.map(|served| served.version),
@@ -451,6 +475,9 @@ impl Made<'_> {
 struct After {
     kept: Vec<Value>,
     rewritten: Vec<Value>,
+    compacted: Vec<Value>,
+    /// Paths of the files whose rows `compacted` holds.
+    moved: BTreeSet<String>,
     new: Vec<Value>,
     /// The rows of `new`.
     written: DataFiles,
@@ -460,8 +487,12 @@ struct After {
 }
 
 impl After {
+    fn others(&self) -> impl Iterator<Item = &Value> {
+        self.kept.iter().chain(&self.rewritten).chain(&self.compacted)
+    }
+
     fn files(&self) -> impl Iterator<Item = &Value> {
-        self.kept.iter().chain(&self.rewritten).chain(&self.new)
+        self.others().chain(&self.new)
     }
 }
 

@@ -323,6 +323,52 @@ async fn another_products_publications_are_followed() {
 }
 
 #[tokio::test]
+async fn many_small_appends_are_written_together_and_opened_from_a_checkpoint() {
+    let mut above = Grown::new(Mode::Append);
+    above.put("f0.csv", "0,0");
+    above.run().await.expect("runs");
+    let columns = || vec![column("id", ColumnType::Int64, None), column("v", ColumnType::Int64, None)];
+    let mut down = above.mesh.spec("down", None, items(), "SELECT id, v FROM up");
+    down.outputs[0].location.path = "down/v1".into();
+    down.outputs[0].mode = Mode::Append;
+    down.incremental = BTreeMap::from([("up".to_owned(), Incremental::Publication)]);
+    let mut seen = Vec::new();
+    for n in 1..=53i64 {
+        above.put(&format!("f{n}.csv"), &format!("{n},{n}"));
+        above.run().await.expect("runs");
+        // The one that follows looks now and then, so that files were written together meanwhile.
+        if n % 20 == 0 || n == 53 {
+            let mut table = granted(&above.mesh, columns());
+            table.delta_version = above.spec.outputs[0].base.expect("published");
+            down.inputs = BTreeMap::from([("up".to_owned(), InputSpec::Governed(table))]);
+            down.run = RunId::new(format!("down-{n}"));
+            let report = above.mesh.stage(&down).await.expect("stages");
+            assert_eq!(failing(&report), Vec::<&str>::new());
+            let versions = above.mesh.writer().commit(&down.run, &report.outputs).await.expect("commits");
+            down.outputs[0].base = Some(versions[0]);
+            seen.push((report.outputs[0].rows, report.outputs[0].changes.map(|c| c.added)));
+        }
+    }
+    assert_eq!(seen, [(21, Some(21)), (41, Some(20)), (54, Some(13))], "each row once");
+    let expected: Vec<(i64, i64)> = (0..=53).map(|n| (n, n)).collect();
+    assert_eq!(above.rows().await, expected, "as delta-rs reads it");
+    let log = crate::storage::TableLog::open(&above.mesh.location(), false).expect("opens");
+    let state = log.replay(53).await.expect("replays");
+    assert!(state.files.len() < 40, "{} files", state.files.len());
+    // The same without the checkpoint.
+    let checkpoint = above.mesh.table().join("_delta_log/00000000000000000050.checkpoint.parquet");
+    assert_eq!(crate::storage::checkpoint::before(&log, 53).await.map(|(version, _)| version), Some(50));
+    fs::remove_file(&checkpoint).expect("there is one");
+    let whole = log.replay(53).await.expect("replays");
+    let paths = |state: &crate::storage::log::State| state.files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!((paths(&state), &state.protocol), (paths(&whole), &whole.protocol));
+    assert_eq!(
+        state.metadata.as_ref().map(|m| &m["schemaString"]),
+        whole.metadata.as_ref().map(|m| &m["schemaString"])
+    );
+}
+
+#[tokio::test]
 async fn what_was_committed_and_never_published_is_undone() {
     for mode in [Mode::Append, Mode::Merge] {
         let mut grown = Grown::new(mode);
