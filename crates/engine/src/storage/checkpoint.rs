@@ -6,7 +6,7 @@ use deltalake_core::DeltaTableBuilder;
 use deltalake_core::checkpoints::create_checkpoint;
 use meshwork_core::Result;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
