@@ -5,8 +5,8 @@ use bytes::Bytes;
 use deltalake_core::DeltaTableBuilder;
 use deltalake_core::checkpoints::create_checkpoint;
 use meshwork_core::Result;
-use object_store::path::Path;
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ async fn write(log: &TableLog, version: u64) -> Result<(), String> {
     let shown = |error: &dyn std::fmt::Display| error.to_string();
     let url = url::Url::parse(&format!("{}/", log.url())).map_err(|error| shown(&error))?;
     let table = DeltaTableBuilder::from_url(url)
-        .and_then(|builder| Ok(builder.with_version(version)))
+        .map(|builder| builder.with_version(version))
         .map_err(|error| shown(&error))?
         .load()
         .await
