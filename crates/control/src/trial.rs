@@ -20,7 +20,7 @@ use meshwork_core::id::{ColumnId, OutputId, RunId};
 use meshwork_core::manifest::test::{Rows, TestCase};
 use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::name::Name;
-use meshwork_core::product::{Input, Mode, OnViolation, Output, OutputVersion, Product, SourceKind};
+use meshwork_core::product::{Input, Merge, Mode, OnViolation, Output, OutputVersion, Product, SourceKind};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::quality::{Outcome, Rule};
 use meshwork_core::run::OutputReport;
@@ -242,6 +242,7 @@ impl Bench {
             contract_digest: version.contract.digest.clone(),
             sql: version.sql.text.clone(),
             sql_path: version.sql.path.clone(),
+            merge: output.merge.clone(),
             references: tables.clone(),
             ..bare(&output.name, table, folder, &format!("output-{}", output.name))
         }
@@ -259,7 +260,9 @@ impl Bench {
             product: product.to_owned(),
             fencing_token: 1,
             inputs,
+            incremental: BTreeMap::new(),
             outputs,
+            full_refresh: false,
             limits: self.run_limits,
             now: case.now.unwrap_or(self.now),
         }
@@ -327,6 +330,7 @@ fn bare(name: &Name, mut table: Table, folder: &Path, id: &str) -> OutputSpec {
         sql_path: String::new(),
         mode: Mode::Full,
         key: Vec::new(),
+        merge: Merge::default(),
         on_violation: OnViolation::Block,
         base: None,
         references: BTreeMap::new(),
