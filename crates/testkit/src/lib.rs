@@ -6,8 +6,10 @@ mod build;
 mod clock;
 mod entropy;
 mod postgres;
+mod random_sql;
 
 pub use build::{agreement, contract, domain, field, mesh, name, output, product, publication, report, run, table};
 pub use clock::{TestClock, moment};
 pub use entropy::SeededEntropy;
 pub use postgres::Postgres;
+pub use random_sql::RandomSql;
