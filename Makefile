@@ -16,6 +16,8 @@ demo: deps      ## build, start the example mesh, say what to try (ARGS=--once: 
 	@$$(scripts/target-dir)/debug/meshwork demo $(ARGS)
 
 test: deps      ## every test
+	@scripts/drivers
+	@scripts/browser
 	$(BUILD)
 	cargo test --workspace --locked
 

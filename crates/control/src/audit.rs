@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meshwork_core::audit::leaf::{Leaf, Opened, SubjectKey, key_name};
-use meshwork_core::audit::{Entry, Kind, TableRead, chain};
+use meshwork_core::audit::{Entry, Event, Kind, TableRead, chain};
 use meshwork_core::effect::{Entropy, Timestamp};
 use meshwork_core::error::{Error, Result};
 use meshwork_core::principal::Principal;
@@ -171,6 +171,20 @@ impl AuditService {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Erase { name: key_name(principal), reply }).await?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// The same because `actor` asked for it: that is recorded first, naming the pseudonym alone. MW0743 when nothing is
+    /// recorded of the principal, or nothing any more.
+    pub async fn forget(&self, actor: &Principal, principal: &Principal, at: Timestamp) -> Result<()> {
+        let key = self.state.subject_key(&key_name(principal)).await?;
+        let key = key.map(SubjectKey::new).ok_or_else(|| {
+            let message = format!("the audit log holds nothing of {principal} that could be read");
+            Error::not_found("MW0743", message).hint("it never did anything, or it was erased before")
+        })?;
+        let object = key.pseudonym().to_owned();
+        let event = Event::Access { action: "audit.erase".to_owned(), object, table: None, purpose: None };
+        Self::record(self, Entry::new(at, actor.clone(), event)).await?;
+        self.erase(principal).await
     }
 
     async fn send(&self, request: Request) -> Result<()> {

@@ -106,6 +106,8 @@ struct Inner {
 pub struct Prepared {
     session: QuerySession,
     sql: String,
+    /// Of the parameters, as the client declared them.
+    types: Vec<Option<DataType>>,
     plan: Plan,
     /// Made again since, over newer publications: what the next execution starts from.
     newer: Mutex<Option<Plan>>,
@@ -182,9 +184,19 @@ impl QueryService {
 
     /// Plans a statement for this reader. Refusals are recorded.
     pub async fn prepare(&self, session: &QuerySession, sql: &str) -> Result<Prepared> {
-        let plan = self.inner.plan(session, sql).await?;
+        self.prepare_typed(session, sql, Vec::new()).await
+    }
+
+    /// The same for a client that declares the types of `$1`, `$2`, …
+    pub async fn prepare_typed(
+        &self,
+        session: &QuerySession,
+        sql: &str,
+        types: Vec<Option<DataType>>,
+    ) -> Result<Prepared> {
+        let plan = self.inner.plan(session, sql, &types).await?;
         let (session, sql) = (session.clone(), sql.to_owned());
-        Ok(Prepared { session, sql, plan, newer: Mutex::default(), executed: AtomicBool::new(false) })
+        Ok(Prepared { session, sql, types, plan, newer: Mutex::default(), executed: AtomicBool::new(false) })
     }
 
     /// Runs a prepared statement, if what the reader may see is still what it was prepared under (MW0711). Values bind to
@@ -345,8 +357,8 @@ impl Inner {
         Ok(Arc::new(StatementCatalog::new(self.clone(), epoch, subject, purpose)))
     }
 
-    async fn plan(self: &Arc<Self>, session: &QuerySession, sql: &str) -> Result<Plan> {
-        match self.try_plan(session, sql).await {
+    async fn plan(self: &Arc<Self>, session: &QuerySession, sql: &str, types: &[Option<DataType>]) -> Result<Plan> {
+        match self.try_plan(session, sql, types).await {
             Ok(plan) => Ok(plan),
             Err((error, reasons)) => {
                 if refuses(&error) {
@@ -361,6 +373,7 @@ impl Inner {
         self: &Arc<Self>,
         session: &QuerySession,
         sql: &str,
+        types: &[Option<DataType>],
     ) -> std::result::Result<Plan, (Error, Vec<String>)> {
         let plainly = |error| (error, Vec::new());
         let catalog = self.statement_catalog(session).await.map_err(plainly)?;
@@ -369,6 +382,7 @@ impl Inner {
             sql: sql.to_owned(),
             catalog: catalog.clone(),
             as_of: session.as_of,
+            parameter_types: types.to_vec(),
             limits: self.settings.limits,
             now,
         };
@@ -409,7 +423,7 @@ impl Inner {
         if !salted && epoch.number == plan.epoch && self.is_newest(session, &plan).await? {
             return Ok(plan);
         }
-        let again = self.plan(session, &prepared.sql).await?;
+        let again = self.plan(session, &prepared.sql, &prepared.types).await?;
         if again.digest != prepared.plan.digest || again.query.schema() != prepared.plan.query.schema() {
             let error = changed();
             self.refused(session, &prepared.sql, &error, reasons(&again.tables)).await?;

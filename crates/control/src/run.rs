@@ -25,7 +25,7 @@ use meshwork_core::id::{Ids, ProductId, RunId};
 use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::name::Name;
 use meshwork_core::principal::Subject;
-use meshwork_core::product::{Product, ProductInput};
+use meshwork_core::product::{Input, Product, ProductInput};
 use meshwork_core::run::{Run, RunReport};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -148,15 +148,12 @@ impl RunService {
                 let (results, steps, places, updates) = (&results, &steps, &places, &updates);
                 let stopped = stopped.clone();
                 async move {
-                    let outcome = match first_unpublished(steps, results, step).await {
-                        Some(upstream) => {
-                            updates.send(RunUpdate::Skipped {
-                                product: step.name(),
-                                because: stale(&step.name(), &upstream),
-                            });
+                    let outcome = match self.ready(drive.mesh, steps, results, step, updates).await {
+                        Err(because) => {
+                            updates.send(RunUpdate::Skipped { product: step.name(), because });
                             None
                         }
-                        None => {
+                        Ok(()) => {
                             let _place = places.acquire().await;
                             Some(self.step(drive, step, updates, stopped).await)
                         }
@@ -172,6 +169,49 @@ impl RunService {
         }
         let Tally { published, unchanged, blocked, failed, skipped } = tally;
         updates.send(RunUpdate::Finished { published, unchanged, blocked, failed, skipped });
+    }
+
+    /// Waits for the steps before this one. One that did not publish is read as it was last published (D26); an error when
+    /// it never was.
+    async fn ready(
+        &self,
+        mesh: &Mesh,
+        steps: &[Step],
+        results: &[watch::Sender<Option<bool>>],
+        step: &Step,
+        updates: &Updates,
+    ) -> Result<()> {
+        for &before in &step.after {
+            let mut result = results[before].subscribe();
+            let published = result.wait_for(Option::is_some).await.is_ok_and(|done| *done == Some(true));
+            if published {
+                continue;
+            }
+            let upstream = &steps[before];
+            if !self.was_published(mesh, step, upstream).await? {
+                return Err(unpublished(&step.name(), &upstream.name()));
+            }
+            updates.send(RunUpdate::Stale { product: step.name(), upstream: upstream.name() });
+        }
+        Ok(())
+    }
+
+    /// Whether everything that `step` reads of `upstream` has a publication.
+    async fn was_published(&self, mesh: &Mesh, step: &Step, upstream: &Step) -> Result<bool> {
+        let (Some((_, product)), Some((_, from))) = (find(mesh, step), find(mesh, upstream)) else { return Ok(false) };
+        for input in product.inputs.values() {
+            let Input::Product(input) = input else { continue };
+            if input.domain != upstream.domain || input.product != upstream.product {
+                continue;
+            }
+            let Some(id) = from.outputs.get(&input.output).and_then(|output| output.id.as_ref()) else {
+                return Ok(false);
+            };
+            if self.ports.publications.resolve(id, input.version, None).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn step(&self, drive: Drive<'_>, step: &Step, updates: &Updates, stopped: watch::Receiver<bool>) -> Outcome {
@@ -203,21 +243,10 @@ fn find<'a>(mesh: &'a Mesh, step: &Step) -> Option<(&'a Domain, &'a Product)> {
     domain.products.get(&step.product).map(|product| (domain, product))
 }
 
-/// Waits for the steps before this one; the name of one that did not publish.
-async fn first_unpublished(steps: &[Step], results: &[watch::Sender<Option<bool>>], step: &Step) -> Option<String> {
-    for &upstream in &step.after {
-        let mut result = results[upstream].subscribe();
-        let published = result.wait_for(Option::is_some).await.is_ok_and(|done| *done == Some(true));
-        if !published {
-            return Some(steps[upstream].name());
-        }
-    }
-    None
-}
-
-fn stale(product: &str, upstream: &str) -> Error {
-    Error::check("MW0661", format!("`{product}` was not run, because `{upstream}`, which it reads, did not publish"))
-        .hint(format!("run `{product}` by name to build it from the last publication of `{upstream}`"))
+fn unpublished(product: &str, upstream: &str) -> Error {
+    let message = format!("`{product}` was not run: `{upstream}`, which it reads, did not publish, now or before");
+    Error::check("MW0661", message)
+        .hint(format!("mend `{upstream}` first; this one can be built once that is published"))
 }
 
 #[derive(Default)]

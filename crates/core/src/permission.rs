@@ -61,13 +61,14 @@ pub enum ApiAction {
     // Watching.
     ReadAudit,
     VerifyAudit,
+    EraseAudit,
     ReadMetrics,
     // All of it, secrets included.
     Backup,
 }
 
 impl ApiAction {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::ReadApiDescription,
         Self::ReadHealth,
         Self::WhoAmI,
@@ -103,6 +104,7 @@ impl ApiAction {
         Self::Impersonate,
         Self::ReadAudit,
         Self::VerifyAudit,
+        Self::EraseAudit,
         Self::ReadMetrics,
         Self::Backup,
     ];
@@ -194,9 +196,14 @@ pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>)
         A::StartRun | A::Apply | A::Grant | A::Revoke => owns(subject, resource) || subject.admin,
         A::ListTokens | A::CreateToken | A::RemoveToken => is_self(subject, resource) || subject.admin,
         A::ReadAudit => is_self(subject, resource) || subject.admin,
-        A::ListUsers | A::PutUser | A::RemoveUser | A::Impersonate | A::VerifyAudit | A::ReadMetrics | A::Backup => {
-            subject.admin
-        }
+        A::ListUsers
+        | A::PutUser
+        | A::RemoveUser
+        | A::Impersonate
+        | A::VerifyAudit
+        | A::EraseAudit
+        | A::ReadMetrics
+        | A::Backup => subject.admin,
     };
     if allowed { Ok(()) } else { Err(refused(subject, action, resource)) }
 }
@@ -232,9 +239,32 @@ fn is_self(subject: &Subject, resource: Resource<'_>) -> bool {
     }
 }
 
+const ADMINISTRATOR: &str = "an administrator of the mesh can";
+
+fn done_to_a_product(action: ApiAction) -> &'static str {
+    match action {
+        ApiAction::StartRun => "run products",
+        ApiAction::Apply => "apply changes",
+        ApiAction::Grant => "grant access to products",
+        ApiAction::Revoke => "revoke access to products",
+        _ => "read the logs of runs",
+    }
+}
+
 fn refused(subject: &Subject, action: ApiAction, resource: Resource<'_>) -> Error {
     let who = &subject.principal;
     let (what, hint) = match (action, resource) {
+        (ApiAction::ListUsers, _) => ("see the users of this mesh".to_owned(), ADMINISTRATOR),
+        (ApiAction::PutUser, _) => ("create or change users".to_owned(), ADMINISTRATOR),
+        (ApiAction::RemoveUser, _) => ("remove users".to_owned(), ADMINISTRATOR),
+        (ApiAction::ListTokens, _) => ("see the tokens of others".to_owned(), "your own are yours to see"),
+        (ApiAction::CreateToken, _) => ("make tokens for others".to_owned(), "you may make tokens for yourself"),
+        (ApiAction::RemoveToken, _) => ("remove the tokens of others".to_owned(), ADMINISTRATOR),
+        (ApiAction::Impersonate, _) => ("act for others".to_owned(), ADMINISTRATOR),
+        (ApiAction::VerifyAudit, _) => ("verify the audit log".to_owned(), ADMINISTRATOR),
+        (ApiAction::EraseAudit, _) => ("erase anybody from the audit log".to_owned(), ADMINISTRATOR),
+        (ApiAction::ReadMetrics, _) => ("read the metrics".to_owned(), ADMINISTRATOR),
+        (ApiAction::Backup, _) => ("take a backup of the mesh".to_owned(), ADMINISTRATOR),
         (ApiAction::Apply, Resource::Mesh) => {
             ("apply the mesh's own settings or governance".to_owned(), "an administrator applies those")
         }
@@ -242,14 +272,14 @@ fn refused(subject: &Subject, action: ApiAction, resource: Resource<'_>) -> Erro
             ApiAction::StartRun | ApiAction::Apply | ApiAction::Grant | ApiAction::Revoke | ApiAction::ReadRunLog,
             Resource::Domain { domain } | Resource::Product { domain, .. } | Resource::Agreement { domain, .. },
         ) => (
-            format!("{} in domain `{domain}`", action.name().replace('_', " ")),
-            "the members of the owning domain's team can: `meshwork domains` names it",
+            format!("{} of domain `{domain}`", done_to_a_product(action)),
+            "the members of the owning domain's team can: `meshwork domain list` names it",
         ),
         (ApiAction::ReadAudit, _) => (
             "read the audit entries of others".to_owned(),
             "your own entries are yours to read; an administrator sees all",
         ),
-        _ => (action.name().replace('_', " "), "an administrator of the mesh can"),
+        _ => (action.name().replace('_', " "), ADMINISTRATOR),
     };
     Error::forbidden("MW0741", format!("{who} may not {what}")).hint(hint)
 }

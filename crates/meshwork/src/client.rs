@@ -132,6 +132,27 @@ impl Client {
         Ok(items)
     }
 
+    /// Up to `limit` items of a list, from as many pages as that takes, and whether there are more. `path` has a query,
+    /// which may be empty.
+    pub async fn first(&self, path: &str, limit: u32) -> Result<(Vec<Value>, bool)> {
+        const PAGE: u32 = 1000;
+        let limit = limit.max(1) as usize;
+        let separator = if path.ends_with('?') { "" } else { "&" };
+        let size = u32::try_from(limit).map_or(PAGE, |limit| limit.min(PAGE));
+        let mut next = Some(format!("{path}{separator}limit={size}"));
+        let mut items = Vec::new();
+        while items.len() < limit
+            && let Some(path) = next
+        {
+            let page = self.json(Call::get(path)).await?;
+            items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
+            next = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        }
+        let more = next.is_some() || items.len() > limit;
+        items.truncate(limit);
+        Ok((items, more))
+    }
+
     /// A successful answer whose body has not been read yet; problems become errors.
     pub async fn call(&self, call: Call) -> Result<Answer> {
         let (status, mut body) = match &self.via {

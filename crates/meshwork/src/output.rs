@@ -79,6 +79,13 @@ impl Printer {
         self.format == Format::Table
     }
 
+    /// What a command did, in words: not with `-q`.
+    pub fn told(&self, text: &str) {
+        if !self.quiet {
+            self.raw(text);
+        }
+    }
+
     /// Data for a person; other formats print documents instead.
     pub fn line(&self, text: &str) {
         self.raw(text);

@@ -218,7 +218,7 @@ function routeBox({ method, path, operation }) {
   const access = operation.security?.length === 0 ? 'no credential' : operation['x-permission'] ?? '';
   const box = make('details', { class: 'route', id, 'data-search': `${method} ${path} ${operation.summary ?? ''}`.toLowerCase() },
     make('summary', {}, make('span', { class: `method ${method}` }, method.toUpperCase()), make('span', { class: 'path' }, path),
-      make('span', { class: 'summary' }, operation.summary ?? ''), make('span', { class: 'needs' }, access)),
+      make('span', { class: 'summary' }, ...spans(operation.summary ?? '')), make('span', { class: 'needs' }, access)),
     inside);
   // Filled when it is opened: a page of all forms at once would be slow.
   box.addEventListener('toggle', () => {
@@ -259,7 +259,7 @@ function show() {
   }
   for (const [name, schema] of Object.entries(description.components?.schemas ?? {})) {
     const box = make('details', { class: 'schema', id: `schema-${name}` },
-      make('summary', {}, make('span', { class: 'path' }, name), make('span', { class: 'summary' }, (schema.description ?? '').split('\n')[0])),
+      make('summary', {}, make('span', { class: 'path' }, name), make('span', { class: 'summary' }, ...spans((schema.description ?? '').split('\n')[0]))),
       make('div', { class: 'inside' }, prose(schema.description), schemaTable(schema)));
     byId('schema-list').append(box);
   }

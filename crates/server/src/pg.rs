@@ -5,6 +5,7 @@
 
 mod cancel;
 mod connection;
+mod cursor;
 mod error;
 mod extended;
 mod rows;

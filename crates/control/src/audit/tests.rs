@@ -174,6 +174,21 @@ async fn tampering_is_found_where_it_happened() {
 }
 
 #[tokio::test]
+async fn an_erasure_is_recorded_without_the_name() {
+    let (_, service) = started();
+    AuditService::record(&service, applied("ana", 1)).await.expect("recorded");
+    let pseudonym = service.query(&AuditQuery::default()).await.expect("read")[0].actor_id.clone();
+    service.forget(&user("adam"), &user("ana"), moment(9)).await.expect("erased");
+    let found = service.query(&AuditQuery::default()).await.expect("read");
+    assert_eq!(found[0].actor.as_deref(), Some("user:adam"));
+    let Event::Access { action, object, .. } = &found[0].event else { panic!("{:?}", found[0].event) };
+    assert_eq!((action.as_str(), object), ("audit.erase", &pseudonym));
+    assert_eq!((found[1].actor.as_deref(), &found[1].actor_id), (None, &pseudonym));
+    let again = service.forget(&user("adam"), &user("ana"), moment(10)).await.expect_err("nothing is left");
+    assert_eq!(again.code, "MW0743");
+}
+
+#[tokio::test]
 async fn erasing_a_person_leaves_a_log_that_verifies() {
     let (_, service) = started();
     AuditService::record(&service, applied("ana", 1)).await.expect("recorded");

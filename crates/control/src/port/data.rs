@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use futures::Stream;
@@ -111,6 +111,8 @@ pub struct PlanRequest {
     pub catalog: Arc<dyn Catalog>,
     /// Default moment for every table of the statement (`SET meshwork.as_of`, `--as-of`); `FOR SYSTEM_TIME` overrides it.
     pub as_of: Option<Timestamp>,
+    /// Of `$1`, `$2`, … as the client says; used where the statement itself does not tell.
+    pub parameter_types: Vec<Option<DataType>>,
     pub limits: QueryLimits,
     /// Now, for `now()` and `current_date`.
     pub now: Timestamp,

@@ -398,25 +398,46 @@ async fn a_second_run_of_a_product_is_told_who_has_it() {
     assert_eq!(error.kind, Kind::Conflict);
 }
 
+/// `view` reads `leads`.
+fn reading(world: &World) {
+    let mut mesh = lock(&world.mesh);
+    let products = &mut mesh.as_mut().unwrap().domains.get_mut("d").unwrap().products;
+    let input = ProductInput {
+        domain: name("d"),
+        product: name("leads"),
+        output: name("leads"),
+        version: 1,
+        purpose: None,
+        incremental: None,
+        place: None,
+    };
+    let view = products.get_mut("view").unwrap();
+    view.inputs = [(name("leads"), meshwork_core::product::Input::Product(input))].into();
+}
+
 #[tokio::test]
-async fn what_reads_from_a_blocked_product_is_skipped() {
+async fn what_reads_from_a_blocked_product_takes_its_last_publication() {
+    let script = vec![vec![verdict("leads", false)], vec![verdict("view", true)]];
+    let world = world(&["leads", "view"], script, vec![vec![], vec![committed("view", 1)]]);
+    reading(&world);
+    lock(&world.publications).push(meshwork_testkit::publication("old", &meshwork_testkit::run("r", "leads"), 1, 3));
+    let updates = run_all(&service(&world), &["all"]).await;
+    let stale = updates.iter().find_map(|update| match update {
+        RunUpdate::Stale { product, upstream } => Some((product.as_str(), upstream.as_str())),
+        _ => None,
+    });
+    assert_eq!(stale, Some(("d.view", "d.leads")));
+    assert!(
+        matches!(updates.last(), Some(RunUpdate::Finished { blocked: 1, published: 1, skipped: 0, .. })),
+        "{updates:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_reads_from_a_product_that_never_published_is_skipped() {
     let script = vec![vec![verdict("leads", false)]];
     let world = world(&["leads", "view"], script, vec![]);
-    {
-        let mut mesh = lock(&world.mesh);
-        let products = &mut mesh.as_mut().unwrap().domains.get_mut("d").unwrap().products;
-        let input = ProductInput {
-            domain: name("d"),
-            product: name("leads"),
-            output: name("leads"),
-            version: 1,
-            purpose: None,
-            incremental: None,
-            place: None,
-        };
-        let view = products.get_mut("view").unwrap();
-        view.inputs = [(name("leads"), meshwork_core::product::Input::Product(input))].into();
-    }
+    reading(&world);
     let updates = run_all(&service(&world), &["all"]).await;
     let skipped = updates.iter().find_map(|update| match update {
         RunUpdate::Skipped { product, because } => Some((product.as_str(), because.code.as_str())),

@@ -37,6 +37,11 @@ pub enum RunUpdate {
         product: String,
         because: Error,
     },
+    /// `upstream`, which it reads, did not publish in this call: it goes on with the last publication of that (D26).
+    Stale {
+        product: String,
+        upstream: String,
+    },
     Started {
         product: String,
         run: RunId,

@@ -172,6 +172,13 @@ pub const CODES: &[CodeInfo] = &[
         help: "Nothing has this name or id, or you may not know of it: the two look the same on purpose.",
     },
     CodeInfo {
+        code: "MW0743",
+        title: "The audit log holds nothing of it",
+        help: "A person is erased from the audit log by destroying the key that its name, addresses and statements are \
+               encrypted with. There is no such key: nothing was ever recorded of this principal, or it was erased before. \
+               Look at the spelling: `user:ana`, `product:sales.orders`.",
+    },
+    CodeInfo {
         code: "MW0790",
         title: "An access question could not be asked",
         help: "A bug: what the platform told its policy engine does not fit its own schema. Access was refused. Please \

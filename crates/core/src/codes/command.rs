@@ -162,6 +162,11 @@ pub const CODES: &[CodeInfo] = &[
         help: "Everything was unpacked as it was packed, but the audit log's chain is broken or a published table lacks a file. It did so already when the backup was taken.",
     },
     CodeInfo {
+        code: "MW1041",
+        title: "This cannot be undone",
+        help: "The command destroys something for good and nobody was asked. Say `--yes` when that is what you want.",
+    },
+    CodeInfo {
         code: "MW1040",
         title: "The example cannot be written",
         help: "`meshwork init --template acme` and `meshwork demo` write the example mesh and its data. The operating system refused: choose a folder that can be written, on a disk with space.",

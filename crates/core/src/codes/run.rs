@@ -165,7 +165,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0661",
         title: "Not run, because an input did not publish",
-        help: "Products run after those that they read from. When one of these is blocked or fails, those that depend on it are skipped in this run. Run them by name to build them from the last publication.",
+        help: "Products run after those that they read from. When one of these is blocked or fails, those that depend on it are built from its last publication, and the output says so. Where it has never published anything there is nothing to build from, and they are skipped.",
     },
     CodeInfo {
         code: "MW0662",

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::{MemTable, MemorySchemaProvider, SchemaProvider};
+use datafusion::catalog::{MemTable, MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::TableType;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -22,6 +22,7 @@ use datafusion_pg_catalog::pg_catalog::{
 use meshwork_control::port::data::ListedTable;
 use meshwork_core::types::ColumnType;
 
+use super::compatible::VACANT;
 use super::postgres;
 use super::session::catalog;
 use super::statement::CATALOG;
@@ -108,8 +109,8 @@ impl ListingCache {
         let information = information_schema(&listed)?;
         let listing = Listing { tables: Arc::new(listed) };
         let roles = Roles { user: user.to_owned() };
-        let pg = Arc::new(PgCatalogSchemaProvider::try_new(listing, statics, roles)?);
-        let emulated = Emulated { pg, information };
+        let pg = PgCatalogSchemaProvider::try_new(listing, statics, roles)?;
+        let emulated = Emulated { pg: Arc::new(Overlaid { pg }), information };
         let mut recent = recent();
         recent.push_back((key, emulated.clone()));
         if recent.len() > KEPT {
@@ -117,6 +118,45 @@ impl ListingCache {
         }
         Ok(emulated)
     }
+}
+
+/// `pg_catalog` without what does not hold here: the tables of keys and indexes are about PostgreSQL's own.
+#[derive(Debug)]
+struct Overlaid {
+    pg: PgCatalogSchemaProvider<Listing, Roles>,
+}
+
+#[async_trait]
+impl SchemaProvider for Overlaid {
+    fn table_names(&self) -> Vec<String> {
+        self.pg.table_names()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if name == "pg_settings" {
+            return Ok(Some(Arc::new(settings()?)));
+        }
+        match self.pg.table(name).await? {
+            Some(table) if VACANT.contains(&name) => {
+                Ok(Some(Arc::new(MemTable::try_new(table.schema(), vec![Vec::new()])?)))
+            }
+            table => Ok(table),
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.pg.table_exist(name)
+    }
+}
+
+/// What `SHOW` says too.
+fn settings() -> Result<MemTable> {
+    let mut view = View::new(&["name", "setting", "unit", "category", "short_desc", "context", "vartype", "source"]);
+    for (name, value) in postgres::SETTINGS {
+        let (name, value) = (Some(*name), Some(*value));
+        view.row([name, value, None, None, None, Some("internal"), Some("string"), Some("default")]);
+    }
+    view.table()
 }
 
 #[derive(Clone)]

@@ -30,6 +30,7 @@ use super::engine::Shared;
 use super::error::{self, Scope};
 use super::explain;
 use super::output::{plain_batch, plain_schema};
+use super::parameter;
 use super::secured::{self, SecuredTable};
 use super::session::{self, Limits, Planning};
 use super::statement::{Explain, Statement, TableName, parse};
@@ -102,7 +103,8 @@ pub async fn plan(shared: Arc<Shared>, request: PlanRequest) -> Result<Planned> 
         open: tables.iter().filter(|table| table.is_open()).map(|table| table.folder().clone()).collect(),
         emulated: statement.emulated,
     };
-    let parameters = parameters(&logical)?;
+    let logical = parameter::typed(logical, &request.parameter_types)?;
+    let parameters = parameter::parameters(&logical)?;
     let optimized = session::state(&context).optimize(&logical);
     let uses = match (&optimized, parameters.is_empty()) {
         (Ok(optimized), _) => uses(optimized)?,
@@ -151,21 +153,6 @@ async fn resolve(
         }
     }
     Ok(tables)
-}
-
-/// Types of `$1`, `$2`, … in order.
-fn parameters(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>> {
-    let types = plan.get_parameter_types().map_err(|error| error::planning(&error, &Scope { withheld: &[] }))?;
-    let mut numbered = BTreeMap::new();
-    for (name, ty) in types {
-        let number: Option<usize> = name.strip_prefix('$').and_then(|digits| digits.parse().ok());
-        match number {
-            Some(number @ 1..=1000) => numbered.insert(number, ty),
-            _ => return Err(Error::usage("MW0817", format!("parameter `{name}` is not $1, $2, …"))),
-        };
-    }
-    let count = numbered.keys().last().copied().unwrap_or(0);
-    Ok((1..=count).map(|number| numbered.get(&number).cloned().flatten().map(|ty| super::output::plain(&ty))).collect())
 }
 
 /// The governed tables in a plan with the columns that it takes from each.

@@ -39,6 +39,7 @@ pub fn always() -> Vec<Arc<ScalarUDF>> {
         constant("inet_server_addr", none()),
         constant("inet_client_addr", none()),
         constant("inet_server_port", ScalarValue::Int32(None)),
+        constant("pg_advisory_unlock_all", text("")),
         constant("txid_current", ScalarValue::Int64(Some(1))),
     ];
     for name in [
@@ -60,6 +61,7 @@ pub fn always() -> Vec<Arc<ScalarUDF>> {
         functions.push(constant(name, none()));
     }
     functions.push(constant("to_regclass", ScalarValue::Int32(None)));
+    functions.push(mapped("to_regtype", type_oid));
     functions.push(mapped("current_setting", setting));
     functions.push(mapped("set_config", |_| None));
     functions
@@ -73,24 +75,58 @@ pub fn of_user(user: &str) -> Vec<Arc<ScalarUDF>> {
         .into()
 }
 
+/// What `current_setting` and `pg_settings` say.
+pub const SETTINGS: &[(&str, &str)] = &[
+    ("client_encoding", "UTF8"),
+    ("datestyle", "ISO, MDY"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "on"),
+    ("integer_datetimes", "on"),
+    ("intervalstyle", "postgres"),
+    ("is_superuser", "off"),
+    ("max_identifier_length", "63"),
+    ("max_index_keys", "32"),
+    ("search_path", "\"$user\", public"),
+    ("server_encoding", "UTF8"),
+    ("server_version", "16.0"),
+    ("server_version_num", "160000"),
+    ("standard_conforming_strings", "on"),
+    ("timezone", "UTC"),
+    ("transaction_isolation", "read committed"),
+    ("transaction_read_only", "on"),
+];
+
 fn setting(name: &str) -> Option<String> {
-    let value = match name.to_ascii_lowercase().as_str() {
-        "server_version" => "16.0",
-        "server_version_num" => "160000",
-        "server_encoding" | "client_encoding" => "UTF8",
-        "search_path" => "\"$user\", public",
-        "timezone" => "UTC",
-        "datestyle" => "ISO, MDY",
-        "intervalstyle" => "postgres",
-        "standard_conforming_strings" | "integer_datetimes" => "on",
-        "transaction_isolation" | "default_transaction_isolation" => "read committed",
-        "transaction_read_only" | "default_transaction_read_only" => "on",
-        "max_identifier_length" => "63",
-        "max_index_keys" => "32",
-        "is_superuser" => "off",
+    let name = name.to_ascii_lowercase();
+    SETTINGS.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+}
+
+/// The object id of a type by the names that clients ask for.
+fn type_oid(name: &str) -> Option<String> {
+    let name = name.trim().to_ascii_lowercase();
+    let oid = match name.strip_prefix("pg_catalog.").unwrap_or(&name) {
+        "bool" | "boolean" => 16,
+        "bytea" => 17,
+        "int8" | "bigint" => 20,
+        "int2" | "smallint" => 21,
+        "int4" | "int" | "integer" => 23,
+        "text" => 25,
+        "oid" => 26,
+        "json" => 114,
+        "float4" | "real" => 700,
+        "float8" | "double precision" => 701,
+        "varchar" | "character varying" => 1043,
+        "date" => 1082,
+        "time" | "time without time zone" => 1083,
+        "timestamp" | "timestamp without time zone" => 1114,
+        "timestamptz" | "timestamp with time zone" => 1184,
+        "interval" => 1186,
+        "numeric" | "decimal" => 1700,
+        "uuid" => 2950,
+        "jsonb" => 3802,
         _ => return None,
     };
-    Some(value.to_owned())
+    Some(format!("{oid}"))
 }
 
 fn any_arguments() -> Signature {

@@ -16,6 +16,7 @@ use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use meshwork_core::effect::Timestamp;
 use meshwork_core::error::{Error, Place, Result};
 
+use super::compatible;
 use super::relation::Dialect;
 
 /// Bounds on shape, met long before a stack or a planner suffers. A list of values counts little, a chain much.
@@ -81,8 +82,12 @@ pub fn parse(sql: &str, max_bytes: usize) -> Result<Statement> {
                 .hint("send them one by one: each is checked and recorded on its own"));
         }
     };
-    let (ast, explain) = unwrapped(ast)?;
+    let (mut ast, explain) = unwrapped(ast)?;
     let Ast::Query(_) = &ast else { return Err(not_a_query(&ast)) };
+    compatible::rewrite(&mut ast);
+    if emulated {
+        compatible::rewrite_emulated(&mut ast);
+    }
     let mut names = Names::default();
     if let ControlFlow::Break(error) = ast.visit(&mut names) {
         return Err(*error);

@@ -79,7 +79,7 @@ pub async fn apply(context: &Context, client: &Client, mesh: &Mesh, prune: bool)
         printer.item(&json!(outcome));
         return Ok(());
     }
-    printer.raw(&outcome.plan.to_text());
+    printer.told(&outcome.plan.to_text());
     match outcome.plan.changes.len() {
         0 => printer.note(&format!("revision {} is up to date", outcome.revision)),
         1 => printer.note(&format!("applied 1 change: revision {}", outcome.revision)),

@@ -1,4 +1,4 @@
-//! `meshwork audit query|verify`
+//! `meshwork audit query|verify|erase`
 
 use clap::{Args, Subcommand};
 use meshwork_core::error::{Error, Result};
@@ -36,6 +36,14 @@ enum What {
     },
     /// Check that no record was changed, removed or put in
     Verify,
+    /// Forget a person, for good: its records stay, but nobody can tell any more whose they are
+    Erase {
+        /// `user:ana`
+        principal: String,
+        /// That this cannot be undone is known
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 impl Audit {
@@ -45,12 +53,11 @@ impl Audit {
             What::Query { principal, kind, table, since, limit } => {
                 let since = since.as_deref().map(access::moment).transpose()?.map(|at| at.to_rfc3339());
                 let given = [("principal", principal), ("kind", kind), ("table", table), ("since", since)];
-                let mut query: Vec<String> =
+                let query: Vec<String> =
                     given.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", encoded(&value?)))).collect();
-                query.extend(limit.map(|limit| format!("limit={limit}")));
                 let path = format!("audit?{}", query.join("&"));
                 let records = match limit {
-                    Some(_) => first_page(&client.json(Call::get(path)).await?),
+                    Some(limit) => client.first(&path, limit).await?.0,
                     None => client.all(&path).await?,
                 };
                 let columns = [
@@ -65,6 +72,15 @@ impl Audit {
                 context.printer.list(&records, &columns);
                 Ok(exit::OK)
             }
+            What::Erase { principal, yes } => {
+                if !yes {
+                    let message = format!("{} would be erased from the audit log for good", principal.escape_debug());
+                    return Err(Error::usage("MW1041", message).hint("say `--yes` to do it"));
+                }
+                client.json(Call::delete(format!("audit/principals/{}", encoded(&principal)))).await?;
+                context.printer.note("erased; the log still verifies");
+                Ok(exit::OK)
+            }
             What::Verify => {
                 let found = client.json(Call::get("audit/verify")).await?;
                 context.printer.item(&found);
@@ -76,8 +92,4 @@ impl Audit {
             }
         }
     }
-}
-
-fn first_page(page: &Value) -> Vec<Value> {
-    page.get("items").and_then(Value::as_array).cloned().unwrap_or_default()
 }

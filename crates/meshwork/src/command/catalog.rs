@@ -1,7 +1,10 @@
 //! `meshwork domain|product|contract list|show`
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 use meshwork_core::error::{Error, Result};
+use meshwork_core::suggestion;
 
 use super::Context;
 use super::verify::Test;
@@ -115,7 +118,18 @@ fn newest_major(contracts: &[serde_json::Value], domain: &str, output: &str, nam
     let of = |c: &&serde_json::Value| c["domain"] == *domain && c["output"] == *output;
     let majors = contracts.iter().filter(of).filter_map(|c| c["major"].as_u64());
     majors.max().and_then(|major| u32::try_from(major).ok()).ok_or_else(|| {
-        Error::not_found("MW1012", format!("there is no contract of `{}` that you may see", name.escape_debug()))
+        let error =
+            Error::not_found("MW1012", format!("there is no contract of `{}` that you may see", name.escape_debug()));
+        let named = |c: &serde_json::Value| Some(format!("{}.{}", c["domain"].as_str()?, c["output"].as_str()?));
+        let all: BTreeSet<String> = contracts.iter().filter_map(named).collect();
+        // Of the same domain first: the name of a product is not always that of its outputs.
+        let near: Vec<&str> =
+            all.iter().map(String::as_str).filter(|known| known.starts_with(&format!("{domain}."))).collect();
+        let known = if near.is_empty() { all.iter().map(String::as_str).collect() } else { near };
+        match suggestion::hint(name, known) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
     })
 }
 

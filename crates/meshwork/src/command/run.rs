@@ -99,6 +99,10 @@ fn show_update(context: &Context, progress: &mut Progress, ended: &mut Ended, up
                 ended.failures.push(because);
             }
         }
+        RunUpdate::Stale { product, upstream } => {
+            let what = "reads the last publication of";
+            progress.say(&format!("{} {product}: {what} {upstream}, which did not publish now", printer.warn("note")));
+        }
         RunUpdate::Started { product, .. } => progress.started(&product),
         RunUpdate::Progress { product, output, phase, rows, bytes, .. } => {
             progress.moved(&product, &output, phase, rows, bytes);
@@ -240,8 +244,7 @@ impl Runs {
             return Ok(exit::OK);
         }
         let product = self.product.map(|product| format!("&product={}", encoded(&product))).unwrap_or_default();
-        let page = client.json(Call::get(format!("runs?limit={}{product}", self.limit))).await?;
-        let runs = page.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+        let (runs, more) = client.first(&format!("runs?{}", product.trim_start_matches('&')), self.limit).await?;
         let columns = [
             column("id", "id"),
             column("product", "product"),
@@ -251,6 +254,9 @@ impl Runs {
             column("error", "error.detail"),
         ];
         context.printer.list(&runs, &columns);
+        if more {
+            context.printer.note(&format!("the newest {}; `--limit N` shows more", runs.len()));
+        }
         Ok(exit::OK)
     }
 }

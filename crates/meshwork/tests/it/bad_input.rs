@@ -118,3 +118,46 @@ fn statements_beyond_measure() {
     assert!(said.err.len() < 2000, "the statement is not repeated");
     assert_eq!(mesh.served(), 3);
 }
+
+/// The same over each port of a server, which stays up and goes on with others.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_beyond_measure_over_every_port() {
+    let mesh = Mesh::published();
+    mesh.write("password", "a long enough password");
+    let password = mesh.path().join("password");
+    mesh.ok(&["user", "add", "ana", "--password-file", password.to_str().expect("text")]);
+    let mut server = mesh.serve();
+    let (host, port) = server.pg.as_deref().and_then(|pg| pg.split_once(':')).expect("an address");
+    let settings = format!("host={host} port={port} user=ana password='a long enough password'");
+    let connect = async || {
+        let (client, connection) = tokio_postgres::connect(&settings, tokio_postgres::NoTls).await.expect("connected");
+        tokio::spawn(connection);
+        client
+    };
+    let terms = format!("SELECT 1{} AS n", " + 1".repeat(20_000));
+    let huge = format!("SELECT '{}'", "x".repeat(10 << 20));
+    let deep = format!("SELECT {}1{}", "(".repeat(20_000), ")".repeat(20_000));
+    for (sql, states, statuses) in [
+        (&terms, ["54001", "54000"], [413, 413]),
+        (&huge, ["54000", "54001"], [413, 413]),
+        (&deep, ["54001", "54000"], [413, 413]),
+    ] {
+        let request = reqwest::Client::new().post(format!("{}/api/v1/query", server.http)).bearer_auth(&server.token);
+        let answer = request.json(&serde_json::json!({ "sql": sql })).send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("text");
+        assert!(statuses.contains(&status), "{status}: {}", &text[..200.min(text.len())]);
+        assert!(text.contains("MW") && text.len() < 2000, "{}", &text[..200.min(text.len())]);
+        let client = connect().await;
+        let simple = client.simple_query(sql).await.expect_err("too much");
+        let extended = client.query(sql.as_str(), &[]).await.expect_err("too much");
+        for error in [simple, extended] {
+            let error = error.as_db_error().expect("told by the server");
+            assert!(states.contains(&error.code().code()), "{}", error.message());
+            assert!(error.message().len() < 2000);
+        }
+        client.simple_query("SELECT 1").await.expect("the session goes on");
+    }
+    assert!(server.is_up());
+    assert_eq!(mesh.served(), 3);
+}

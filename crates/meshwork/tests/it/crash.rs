@@ -87,6 +87,43 @@ fn killed_while_applying() {
     }
 }
 
+/// The mesh is what it was or what it was to be, and readers notice nothing.
+#[test]
+fn killed_while_applying_a_change() {
+    let mesh = Mesh::published();
+    let product = "domains/shop/orders/product.yaml";
+    let text = std::fs::read_to_string(mesh.path().join(product)).expect("there");
+    let described = |round: usize| format!("The orders of round {round}.");
+    let applied = || mesh.json(&["product", "show", PRODUCT])["description"].as_str().expect("text").to_owned();
+    let mut old = applied();
+    for round in 0..6 {
+        let new = described(round);
+        mesh.write(product, text.replace("Orders of the shop, one row per order.", &new));
+        match round {
+            0 | 1 => {
+                let step = ["apply.begin", "apply.end"][round];
+                let said = mesh.with_env(&[("MESHWORK_FAULT", step)], &["apply"]);
+                assert_eq!(said.code, None, "{step} was not reached: {}", said.err);
+            }
+            _ => {
+                let mut apply = mesh.command(&["apply"]);
+                let mut apply = apply.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+                std::thread::sleep(Duration::from_millis(30 * round as u64));
+                apply.kill().expect("killed");
+                apply.wait().expect("ended");
+            }
+        }
+        let now = applied();
+        assert!(now == old || now == new, "round {round}: {now}");
+        assert_eq!(mesh.served(), 3);
+        mesh.ok(&["apply"]);
+        assert_eq!(applied(), new);
+        assert_eq!(mesh.meshwork(&["plan", "--detailed-exitcode"]).code, Some(0));
+        old = new;
+    }
+    mesh.ok(&["audit", "verify"]);
+}
+
 #[test]
 fn interrupted_by_a_person() {
     let mesh = Mesh::published();

@@ -5,7 +5,7 @@ mod derived;
 mod history;
 mod hostile;
 mod listings;
-mod people;
+pub mod people;
 mod ports;
 mod random;
 mod sessions;

@@ -1,7 +1,8 @@
 //! The audit log.
 
 use axum::Json;
-use axum::extract::{OriginalUri, State};
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use meshwork_control::audit::{AuditQuery, Verification};
 use meshwork_core::audit::Kind;
@@ -19,7 +20,10 @@ use crate::http::problem::Answer;
 use crate::http::table::Routes;
 
 pub fn routes() -> Routes {
-    Routes::new().needs(ApiAction::ReadAudit, routes!(list)).needs(ApiAction::VerifyAudit, routes!(verify))
+    Routes::new()
+        .needs(ApiAction::ReadAudit, routes!(list))
+        .needs(ApiAction::VerifyAudit, routes!(verify))
+        .needs(ApiAction::EraseAudit, routes!(erase))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -155,4 +159,16 @@ impl From<Verification> for VerificationInfo {
 async fn verify(State(app): State<AppState>, caller: Caller) -> Answer<Json<VerificationInfo>> {
     caller.may(Resource::Mesh)?;
     Ok(Json(app.audit.verify().await?.into()))
+}
+
+/// Forgets a person: destroys the key that its name, addresses and statements are encrypted with. The records stay and
+/// still verify; nobody can tell any more whose they are. What the same name does later gets a new key.
+#[utoipa::path(delete, path = "/audit/principals/{principal}", tag = "operations",
+    params(("principal" = String, Path, description = "Who", example = "user:ana")),
+    responses((status = 204, description = "Erased")))]
+async fn erase(State(app): State<AppState>, caller: Caller, Path(principal): Path<String>) -> Answer<StatusCode> {
+    let principal = auth::principal(&principal)?;
+    caller.may(Resource::AuditOf { principal: &principal })?;
+    app.audit.forget(&caller.session.actor.principal, &principal, app.clock.now()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -38,7 +38,7 @@ fn all() -> Routes {
         .merge(api::user::routes()) //          GET  POST /users        DELETE /users/{name}
         .merge(api::token::routes()) //         GET  POST /tokens       DELETE /tokens/{id}
         .merge(api::whoami::routes()) //        GET  /whoami
-        .merge(api::audit::routes()) //         GET  /audit  /audit/verify
+        .merge(api::audit::routes()) //         GET  /audit  /audit/verify  DELETE /audit/principals/{p}
         .tagged();
     let v1 = metadata
         .merge(api::backup::routes()) //        GET  /backup

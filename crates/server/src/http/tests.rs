@@ -81,6 +81,7 @@ fn requests() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("GET", "/api/v1/audit?principal=user:olga", None),
         ("GET", "/api/v1/audit/verify", None),
         ("GET", "/api/v1/backup", None),
+        ("DELETE", "/api/v1/audit/principals/user:unknown", None),
         ("GET", "/api/v1/users", None),
         ("POST", "/api/v1/users", Some(json!({ "name": "new" }))),
         ("DELETE", "/api/v1/users/otto", None),

@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use arrow::datatypes::DataType;
+use arrow_pg::datatypes::arrow_schema_to_pg_fields;
+use futures::StreamExt;
 use meshwork_control::credential::Origin;
-use meshwork_control::query::{Prepared, QuerySession};
+use meshwork_control::query::{Answer, Prepared, QuerySession};
 use meshwork_core::principal::Subject;
 use pgwire::api::cancel::CancelHandler;
+use pgwire::api::portal::Format;
 use pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
 use pgwire::api::{PgWireServerHandlers, Type};
 use pgwire::error::PgWireResult;
@@ -16,8 +20,10 @@ use pgwire::messages::startup::SecretKey;
 
 use super::Services;
 use super::cancel::{Registration, Registry, Running};
+use super::cursor::{Count, Cursor, Cursors};
 use super::error::{fatal, plain, to_pg};
 use super::extended::Extended;
+use super::rows::rows;
 use super::setting::Settings;
 use super::statement::Command;
 
@@ -32,6 +38,9 @@ pub struct Connection {
     subject: OnceLock<Subject>,
     registration: OnceLock<Registration>,
     settings: Mutex<Settings>,
+    pub cursors: Cursors,
+    /// Of the transaction under way; they roll nothing back, as nothing was written.
+    savepoints: Mutex<Vec<String>>,
 }
 
 impl Connection {
@@ -88,16 +97,33 @@ impl Connection {
     }
 
     /// Plans a statement as this session; cancelled with it.
-    pub async fn prepare(&self, sql: &str) -> PgWireResult<Prepared> {
+    pub async fn prepare(&self, sql: &str, types: Vec<Option<DataType>>) -> PgWireResult<Prepared> {
         let session = self.session()?;
-        self.services.query.prepare(&session, sql).await.map_err(|error| to_pg(&error))
+        self.services.query.prepare_typed(&session, sql, types).await.map_err(|error| to_pg(&error))
+    }
+
+    /// What no command of a transaction survives.
+    fn transaction_ends(&self) {
+        self.cursors.end_of_transaction();
+        self.savepoints().clear();
+    }
+
+    fn savepoints(&self) -> MutexGuard<'_, Vec<String>> {
+        self.savepoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn savepoint(&self, name: &str) -> PgWireResult<usize> {
+        let unknown = || plain("3B001", format!("savepoint \"{name}\" does not exist"));
+        self.savepoints().iter().rposition(|known| known == name).ok_or_else(unknown)
     }
 
     /// Answers a session command; `Query` is not one.
     pub fn answer(&self, command: &Command, status: TransactionStatus) -> PgWireResult<Response> {
         self.session()?;
         Ok(match command {
-            Command::Query(_) => return Err(plain("XX000", "not a session command")),
+            Command::Query(_) | Command::Declare { .. } | Command::Fetch { .. } => {
+                return Err(plain("XX000", "not a session command"));
+            }
             Command::Set { name, value } => {
                 self.settings()
                     .set(name, value.as_deref())
@@ -122,11 +148,39 @@ impl Connection {
                 table("SHOW", &[name], [vec![value.ok_or_else(unknown)?]])?
             }
             Command::Begin => Response::TransactionStart(Tag::new("BEGIN")),
-            Command::Commit if status == TransactionStatus::Error => Response::TransactionEnd(Tag::new("ROLLBACK")),
-            Command::Commit => Response::TransactionEnd(Tag::new("COMMIT")),
-            Command::Rollback => Response::TransactionEnd(Tag::new("ROLLBACK")),
+            Command::Commit | Command::Rollback => {
+                self.transaction_ends();
+                let committed = *command == Command::Commit && status != TransactionStatus::Error;
+                Response::TransactionEnd(Tag::new(if committed { "COMMIT" } else { "ROLLBACK" }))
+            }
+            Command::Savepoint(_) | Command::Release(_) | Command::RollbackTo(_)
+                if status == TransactionStatus::Idle =>
+            {
+                return Err(plain("25P01", "savepoints can only be used in transaction blocks"));
+            }
+            Command::Savepoint(name) => {
+                self.savepoints().push(name.clone());
+                Response::Execution(Tag::new("SAVEPOINT"))
+            }
+            Command::Release(name) => {
+                let at = self.savepoint(name)?;
+                self.savepoints().truncate(at);
+                Response::Execution(Tag::new("RELEASE"))
+            }
+            Command::RollbackTo(name) => {
+                let at = self.savepoint(name)?;
+                self.savepoints().truncate(at + 1);
+                // In the transaction again, also after an error.
+                Response::TransactionStart(Tag::new("ROLLBACK"))
+            }
+            Command::Unlisten => Response::Execution(Tag::new("UNLISTEN")),
+            Command::Close(name) => {
+                self.cursors.close(name.as_deref())?;
+                Response::Execution(Tag::new(if name.is_some() { "CLOSE CURSOR" } else { "CLOSE CURSOR ALL" }))
+            }
             Command::DiscardAll => {
                 self.settings().reset();
+                self.cursors.close(None)?;
                 Response::Execution(Tag::new("DISCARD ALL"))
             }
             Command::Deallocate(_) => Response::Execution(Tag::new("DEALLOCATE")),
@@ -137,10 +191,45 @@ impl Connection {
 
 /// What a failed transaction block still answers.
 pub fn blocked(command: &Command, status: TransactionStatus) -> PgWireResult<()> {
-    if status == TransactionStatus::Error && !matches!(command, Command::Commit | Command::Rollback) {
+    let ends = matches!(command, Command::Commit | Command::Rollback | Command::RollbackTo(_));
+    if status == TransactionStatus::Error && !ends {
         return Err(plain("25P02", "current transaction is aborted, commands ignored until end of transaction block"));
     }
     Ok(())
+}
+
+impl Connection {
+    /// Opens a cursor over an answer.
+    pub fn declare(&self, command: &Command, prepared: Arc<Prepared>, answer: Answer) -> PgWireResult<Response> {
+        let Command::Declare { cursor, hold, .. } = command else {
+            return Err(plain("XX000", "not a cursor"));
+        };
+        self.cursors.declare(cursor, Cursor::new(prepared, answer, *hold))?;
+        Ok(Response::Execution(Tag::new("DECLARE CURSOR")))
+    }
+
+    /// A cursor without WITH HOLD lives in a transaction.
+    pub fn may_declare(command: &Command, status: TransactionStatus) -> PgWireResult<()> {
+        match command {
+            Command::Declare { hold: false, .. } if status == TransactionStatus::Idle => {
+                Err(plain("25P01", "DECLARE CURSOR can only be used in transaction blocks"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The next rows of a cursor: released under a decision that may have changed since (D17).
+    pub async fn fetch(&self, name: &str, count: Count, format: &Format) -> PgWireResult<Response> {
+        let cursor = self.cursors.find(name)?;
+        self.services.query.recheck(&cursor.prepared).await.map_err(|error| to_pg(&error))?;
+        let cancelled = self.running.start();
+        let batches = cursor.fetch(count, &cancelled).await?;
+        let fields = Arc::new(arrow_schema_to_pg_fields(&cursor.schema, format, None)?);
+        let stream = futures::stream::iter(batches.into_iter().map(Ok)).boxed();
+        let mut response = QueryResponse::new(Arc::clone(&fields), rows(stream, fields, cancelled));
+        response.set_command_tag("FETCH");
+        Ok(Response::Query(response))
+    }
 }
 
 /// The columns of a session command's answer.
@@ -197,6 +286,8 @@ impl Handlers {
             subject: OnceLock::new(),
             registration: OnceLock::new(),
             settings: Mutex::default(),
+            cursors: Cursors::default(),
+            savepoints: Mutex::default(),
         };
         Self { connection: Arc::new(connection) }
     }

@@ -3,10 +3,18 @@
 use meshwork_core::error::{Error, Kind};
 use pgwire::error::{ErrorInfo, PgWireError};
 
-/// SQLSTATE by code where a code has one of its own, else by kind.
+/// SQLSTATE by code where a code has one of its own, else by kind. Drivers turn these into exceptions of their own.
 fn sqlstate(error: &Error) -> &'static str {
     match (error.code.as_str(), error.kind) {
         (_, Kind::Forbidden) => "42501",
+        ("MW0803", _) => "42703",
+        ("MW0805", _) if error.message.ends_with("only queries and EXPLAIN are") => "25006",
+        ("MW0806", _) => "54001",
+        ("MW0807", _) => "42883",
+        ("MW0808", _) => "0A000",
+        ("MW0810", _) => "57014",
+        ("MW0811", _) => "53200",
+        ("MW0814", _) => of_data(&error.message),
         (_, Kind::NotFound) => "42P01",
         (_, Kind::Unauthenticated) => "28P01",
         (_, Kind::Usage) => "42601",
@@ -16,6 +24,18 @@ fn sqlstate(error: &Error) -> &'static str {
         (_, Kind::Environment) => "58030",
         (_, Kind::Interrupted) => "57014",
         (_, Kind::Partial | Kind::Internal) => "XX000",
+    }
+}
+
+/// A failure that the values of a statement caused.
+fn of_data(message: &str) -> &'static str {
+    let message = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    match () {
+        () if says(&["divi"]) && says(&["by zero"]) => "22012",
+        () if says(&["overflow", "out of range"]) => "22003",
+        () if says(&["cast", "parse"]) => "22P02",
+        () => "22000",
     }
 }
 

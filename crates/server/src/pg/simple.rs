@@ -59,19 +59,26 @@ impl SimpleQueryHandler for Connection {
 impl Connection {
     async fn one(&self, command: &Command, status: TransactionStatus) -> PgWireResult<Response> {
         blocked(command, status)?;
-        let Command::Query(sql) = command else {
-            return self.answer(command, status);
+        Self::may_declare(command, status)?;
+        let sql = match command {
+            Command::Query(sql) | Command::Declare { sql, .. } => sql,
+            Command::Fetch { cursor, count } => return self.fetch(cursor, *count, &Format::UnifiedText).await,
+            _ => return self.answer(command, status),
         };
         let cancelled = self.running.start();
         let answer = async {
-            let prepared = self.prepare(sql).await?;
-            self.services.query.execute(&prepared, Vec::new()).await.map_err(|error| to_pg(&error))
+            let prepared = Arc::new(self.prepare(sql, Vec::new()).await?);
+            let answer = self.services.query.execute(&prepared, Vec::new()).await.map_err(|error| to_pg(&error))?;
+            PgWireResult::Ok((prepared, answer))
         };
-        let answer = tokio::select! {
+        let (prepared, answer) = tokio::select! {
             biased;
             () = cancelled.cancelled() => return Err(PgWireError::QueryCanceled),
             answer = answer => answer?,
         };
+        if matches!(command, Command::Declare { .. }) {
+            return self.declare(command, prepared, answer);
+        }
         let fields = Arc::new(arrow_schema_to_pg_fields(&answer.schema, &Format::UnifiedText, None)?);
         Ok(Response::Query(QueryResponse::new(Arc::clone(&fields), rows(answer.stream, fields, cancelled))))
     }

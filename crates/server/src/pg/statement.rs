@@ -5,6 +5,8 @@
 //! text that is not exactly one query. A disagreement between this lexer and that parser is therefore an error, never a
 //! second meaning.
 
+use super::cursor::Count;
+
 /// One statement of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -23,6 +25,23 @@ pub enum Command {
     DiscardAll,
     /// `DEALLOCATE name | ALL`
     Deallocate(Option<String>),
+    /// `DECLARE name CURSOR [WITH HOLD] FOR sql`
+    Declare {
+        cursor: String,
+        hold: bool,
+        sql: String,
+    },
+    Fetch {
+        cursor: String,
+        count: Count,
+    },
+    /// `CLOSE name | ALL`
+    Close(Option<String>),
+    Savepoint(String),
+    Release(String),
+    RollbackTo(String),
+    /// Accepted for those who send it with their reset: there is nothing to stop listening to.
+    Unlisten,
     /// Known in PostgreSQL, not offered here; the text says why.
     Refused(&'static str),
 }
@@ -79,21 +98,30 @@ pub fn command(statement: &str) -> Command {
         },
         "begin" | "start" => Command::Begin,
         "commit" | "end" => Command::Commit,
-        "rollback" | "abort" => Command::Rollback,
+        "rollback" | "abort" => rollback(&head),
+        "savepoint" => name(1).map_or_else(query(statement), Command::Savepoint),
+        "release" => {
+            let at = if word(1) == "savepoint" { 2 } else { 1 };
+            name(at).map_or_else(query(statement), Command::Release)
+        }
+        "unlisten" => Command::Unlisten,
         "discard" => Command::DiscardAll,
         "deallocate" => {
             let at = if word(1) == "prepare" { 2 } else { 1 };
             Command::Deallocate(name(at).filter(|name| name != "all"))
         }
-        "declare" | "fetch" | "move" | "close" => {
-            Command::Refused("SQL cursors are not offered; set a fetch size in the driver instead (portals are)")
-        }
+        "declare" => declare(statement),
+        "fetch" => fetch(&head),
+        "move" => Command::Refused("a cursor goes forward by FETCH only"),
+        "close" => match word(1) {
+            "all" => Command::Close(None),
+            _ => name(1).map_or_else(query(statement), |name| Command::Close(Some(name))),
+        },
         "prepare" | "execute" => {
             Command::Refused("SQL-level PREPARE is not offered; drivers prepare through the protocol, which is")
         }
         "copy" => Command::Refused("COPY is not offered; ask the HTTP API for CSV or Parquet instead"),
-        "savepoint" | "release" => Command::Refused("there is nothing to roll back: every statement only reads"),
-        "listen" | "notify" | "unlisten" | "lock" | "vacuum" | "analyze" | "cluster" | "reindex" => {
+        "listen" | "notify" | "lock" | "vacuum" | "analyze" | "cluster" | "reindex" => {
             Command::Refused("data products are read here; they are built by `meshwork run`")
         }
         _ => Command::Query(statement.to_owned()),
@@ -103,6 +131,76 @@ pub fn command(statement: &str) -> Command {
 fn query(statement: &str) -> impl FnOnce() -> Command {
     let text = statement.to_owned();
     move || Command::Query(text)
+}
+
+/// `ROLLBACK [WORK|TRANSACTION] [TO [SAVEPOINT] name]`
+fn rollback(head: &[Token]) -> Command {
+    let to = head.iter().position(|token| *token == Token::Word("to".to_owned()));
+    match to.map(|at| &head[at + 1..]) {
+        Some([Token::Word(keyword), Token::Word(name) | Token::Quoted(name), ..]) if keyword == "savepoint" => {
+            Command::RollbackTo(name.clone())
+        }
+        Some([Token::Word(name) | Token::Quoted(name), ..]) => Command::RollbackTo(name.clone()),
+        _ => Command::Rollback,
+    }
+}
+
+/// `DECLARE name [BINARY] [ASENSITIVE|INSENSITIVE] [NO SCROLL] CURSOR [WITH|WITHOUT HOLD] FOR query`
+fn declare(statement: &str) -> Command {
+    const WRONG: Command = Command::Refused("DECLARE needs a name, CURSOR FOR and a query; cursors go forward only");
+    let mut scanner = Scanner { sql: statement, at: 0 };
+    let (mut words, mut cursor, mut query) = (Vec::new(), None, None);
+    while let Some((token, end)) = scanner.next_token() {
+        match (token, &cursor) {
+            (Token::Word(word), Some(_)) if word == "for" => {
+                query = Some(statement[end..].trim());
+                break;
+            }
+            (Token::Word(word), None) if words.is_empty() => words.push(word),
+            (Token::Word(name) | Token::Quoted(name), None) => cursor = Some(name),
+            (Token::Word(word), Some(_)) => words.push(word),
+            _ => return WRONG,
+        }
+    }
+    let options: Vec<&str> = words[1..].iter().map(String::as_str).filter(|w| *w != "binary").collect();
+    let (before, after) = match options.iter().position(|word| *word == "cursor") {
+        Some(at) => (&options[..at], &options[at + 1..]),
+        None => return WRONG,
+    };
+    let hold = match after {
+        [] | ["without", "hold"] => false,
+        ["with", "hold"] => true,
+        _ => return WRONG,
+    };
+    let forward = matches!(before, [] | ["insensitive" | "asensitive"] | ["no", "scroll"] | [_, "no", "scroll"]);
+    match (cursor, query) {
+        (Some(cursor), Some(query)) if forward && !query.is_empty() => {
+            Command::Declare { cursor, hold, sql: query.to_owned() }
+        }
+        _ => WRONG,
+    }
+}
+
+/// `FETCH [NEXT | [FORWARD] [n | ALL]] [FROM|IN] name`
+fn fetch(head: &[Token]) -> Command {
+    let mut rest: Vec<&Token> = head[1..].iter().collect();
+    let Some(Token::Word(cursor) | Token::Quoted(cursor)) = rest.pop() else {
+        return Command::Refused("FETCH needs the name of a cursor");
+    };
+    let words: Option<Vec<&str>> =
+        rest.iter().map(|token| if let Token::Word(w) = token { Some(&**w) } else { None }).collect();
+    let mut words = words.unwrap_or_else(|| vec!["?"]);
+    words.retain(|word| !matches!(*word, "from" | "in" | "forward"));
+    let count = match words.as_slice() {
+        [] | ["next"] => Some(Count::Rows(1)),
+        ["all"] => Some(Count::All),
+        [number] => number.parse().ok().map(Count::Rows),
+        _ => None,
+    };
+    match count {
+        Some(count) => Command::Fetch { cursor: cursor.clone(), count },
+        None => Command::Refused("a cursor goes forward only: FETCH [FORWARD] n FROM name"),
+    }
 }
 
 /// `SET [SESSION|LOCAL] name {=|TO} value`, `SET TIME ZONE value`, `SET [SESSION CHARACTERISTICS AS] TRANSACTION …`.
@@ -166,18 +264,8 @@ fn tokens(statement: &str, limit: usize) -> Vec<Token> {
     let mut found = Vec::new();
     let mut scanner = Scanner { sql: statement, at: 0 };
     while found.len() < limit {
-        let from = scanner.at;
-        let Some(piece) = scanner.next_piece() else { break };
-        let text = &statement[from..scanner.at];
-        match piece {
-            Piece::Space | Piece::Comment => {}
-            Piece::Word => found.push(Token::Word(text.to_lowercase())),
-            Piece::String => found.push(Token::Quoted(unquote(text, '\''))),
-            Piece::Identifier => found.push(Token::Quoted(unquote(text, '"'))),
-            Piece::Dollar => found.push(Token::Quoted(text.to_owned())),
-            Piece::Semicolon => found.push(Token::Symbol(';')),
-            Piece::Symbol => found.extend(text.chars().map(Token::Symbol)),
-        }
+        let Some((token, _)) = scanner.next_token() else { break };
+        found.push(token);
     }
     found
 }
@@ -205,6 +293,25 @@ struct Scanner<'a> {
 }
 
 impl Scanner<'_> {
+    /// The next token and where it ends.
+    fn next_token(&mut self) -> Option<(Token, usize)> {
+        loop {
+            let from = self.at;
+            let piece = self.next_piece()?;
+            let text = &self.sql[from..self.at];
+            let token = match piece {
+                Piece::Space | Piece::Comment => continue,
+                Piece::Word => Token::Word(text.to_lowercase()),
+                Piece::String => Token::Quoted(unquote(text, '\'')),
+                Piece::Identifier => Token::Quoted(unquote(text, '"')),
+                Piece::Dollar => Token::Quoted(text.to_owned()),
+                Piece::Semicolon => Token::Symbol(';'),
+                Piece::Symbol => Token::Symbol(text.chars().next()?),
+            };
+            return Some((token, self.at));
+        }
+    }
+
     fn rest(&self) -> &str {
         &self.sql[self.at..]
     }
@@ -324,5 +431,25 @@ mod tests {
         assert_eq!(command("deallocate \"s1\""), Command::Deallocate(Some("s1".into())));
         assert_eq!(command("select 1"), Command::Query("select 1".into()));
         assert!(matches!(command("copy t to stdout"), Command::Refused(_)));
+    }
+
+    #[test]
+    fn cursors_and_savepoints() {
+        let declare = |hold| Command::Declare { cursor: "My".into(), hold, sql: "select 'for' for update".into() };
+        assert_eq!(command("DECLARE \"My\" CURSOR FOR select 'for' for update"), declare(false));
+        assert_eq!(command("declare \"My\" no scroll cursor with hold for select 'for' for update"), declare(true));
+        assert!(matches!(command("declare c scroll cursor for select 1"), Command::Refused(_)));
+        assert!(matches!(command("declare c cursor for"), Command::Refused(_)));
+        let fetch = |count| Command::Fetch { cursor: "c".into(), count };
+        assert_eq!(command("FETCH FORWARD 100 FROM \"c\""), fetch(Count::Rows(100)));
+        assert_eq!(command("fetch c"), fetch(Count::Rows(1)));
+        assert_eq!(command("fetch all in c"), fetch(Count::All));
+        assert!(matches!(command("fetch backward 3 from c"), Command::Refused(_)));
+        assert!(matches!(command("fetch -1 from c"), Command::Refused(_)));
+        assert_eq!(command("close all"), Command::Close(None));
+        assert_eq!(command("ROLLBACK TO SAVEPOINT \"s 1\""), Command::RollbackTo("s 1".into()));
+        assert_eq!(command("rollback work to s1"), Command::RollbackTo("s1".into()));
+        assert_eq!(command("rollback"), Command::Rollback);
+        assert_eq!(command("release s1"), Command::Release("s1".into()));
     }
 }

@@ -1,5 +1,7 @@
 //! Parameters of the extended protocol as one-row Arrow arrays of the type that the planner inferred.
 
+mod array;
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -7,11 +9,12 @@ use arrow::array::{
     Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use arrow_pg::datatypes::into_pg_type;
 use bytes::Bytes;
 use pgwire::api::Type;
 use pgwire::error::{PgWireError, PgWireResult};
+use postgres_types::Kind;
 
 use super::error::plain;
 
@@ -21,6 +24,29 @@ pub fn parameter_type(declared: Option<&Type>, inferred: Option<&DataType>) -> T
         Some(declared) if *declared != Type::UNKNOWN => declared.clone(),
         _ => inferred.and_then(|ty| into_pg_type(ty).ok()).filter(|ty| *ty != Type::UNKNOWN).unwrap_or(Type::TEXT),
     }
+}
+
+/// The Arrow type of a parameter that the client declares. Text is what a driver says of everything that it sends as text,
+/// so it tells nothing.
+pub fn declared_type(declared: &Type) -> Option<DataType> {
+    let item = |ty| DataType::List(Arc::new(Field::new("item", ty, true)));
+    Some(match *declared {
+        Type::BOOL => DataType::Boolean,
+        Type::INT2 => DataType::Int16,
+        Type::INT4 => DataType::Int32,
+        Type::INT8 => DataType::Int64,
+        Type::FLOAT4 => DataType::Float32,
+        Type::FLOAT8 => DataType::Float64,
+        Type::NUMERIC => DataType::Decimal128(38, 10),
+        Type::DATE => DataType::Date32,
+        Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
+        Type::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        Type::BYTEA => DataType::Binary,
+        _ => match declared.kind() {
+            Kind::Array(of) => item(declared_type(of).unwrap_or(DataType::Utf8)),
+            _ => return None,
+        },
+    })
 }
 
 /// One value. `inferred` is what the plan needs; a value of another type is cast, and one that does not fit is an error.
@@ -35,7 +61,11 @@ pub fn decode(
     let Some(bytes) = value else {
         return Ok(new_null_array(&wanted, 1));
     };
-    let array = if binary { from_binary(bytes, ty) } else { from_text(bytes, ty) };
+    let array = match ty.kind() {
+        Kind::Array(of) => array::decode(bytes, of, binary),
+        _ if binary => from_binary(bytes, ty),
+        _ => from_text(bytes, ty),
+    };
     let array = array.ok_or_else(|| invalid(ty, at))?;
     if *array.data_type() == wanted {
         return Ok(array);
@@ -59,6 +89,8 @@ fn from_text(bytes: &Bytes, ty: &Type) -> Option<ArrayRef> {
             };
             Arc::new(BooleanArray::from(vec![value]))
         }
+        // A driver sends its zone along; a type without one ignores it, as PostgreSQL does.
+        Type::DATE | Type::TIMESTAMP => Arc::new(StringArray::from(vec![without_zone(text, *ty == Type::DATE)])),
         Type::BYTEA => {
             let hex = text.strip_prefix("\\x")?;
             let decoded = (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(hex.get(i..i + 2)?, 16).ok());
@@ -67,6 +99,15 @@ fn from_text(bytes: &Bytes, ty: &Type) -> Option<ArrayRef> {
         }
         _ => Arc::new(StringArray::from(vec![text])),
     })
+}
+
+/// `2026-01-31 10:00:00+02` → `2026-01-31 10:00:00`; of a date, its day.
+fn without_zone(text: &str, day: bool) -> &str {
+    let text = text.trim();
+    let end = if day { text.find([' ', 'T']) } else { None };
+    let zone = text.get(10..).and_then(|rest| rest.find(['+', '-', 'Z'])).map(|at| at + 10);
+    let text = end.or(zone).and_then(|end| text.get(..end)).unwrap_or(text);
+    text.trim_end()
 }
 
 fn from_binary(bytes: &Bytes, ty: &Type) -> Option<ArrayRef> {

@@ -440,6 +440,7 @@ pub const LIMITS: QueryLimits = QueryLimits {
 impl Fixture {
     pub fn request(&self, sql: &str) -> PlanRequest {
         PlanRequest {
+            parameter_types: Vec::new(),
             sql: sql.to_owned(),
             catalog: Arc::clone(&self.catalog) as Arc<dyn Catalog>,
             as_of: None,

@@ -1,0 +1,228 @@
+//! What fails beneath: the disk, memory, permissions. A clear error, the exit code of the environment, the previous
+//! publication still served, nothing half-written, and the next run works.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::mesh::{Mesh, PRODUCT, Said, good_rows, wait_for};
+
+/// A mesh on a disk of its own, of a few megabytes: a tmpfs that only this mount namespace sees.
+struct SmallDisk {
+    /// Holds the namespace.
+    holder: Child,
+    mesh: Mesh,
+}
+
+impl SmallDisk {
+    /// `None` where namespaces are forbidden, after saying so.
+    fn of(mesh: Mesh, megabytes: u32) -> Option<Self> {
+        let folder = mesh.path().to_str().expect("text");
+        let script = format!(
+            "cp -r {folder} {folder}.copy && mount -t tmpfs -o size={megabytes}m tmpfs {folder} && \
+             cp -r {folder}.copy/. {folder} && rm -r {folder}.copy && touch {folder}/ready && exec sleep 600"
+        );
+        let mut holder = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("unshare");
+        let ready = PathBuf::from(format!("/proc/{}/root{folder}/ready", holder.id()));
+        let up = wait_for("the disk", || match holder.try_wait() {
+            Ok(Some(_)) => Some(false),
+            _ => ready.exists().then_some(true),
+        });
+        if !up {
+            let why = holder.wait_with_output().expect("ended").stderr;
+            println!("skipped: no mount namespace of its own here: {}", String::from_utf8_lossy(&why).trim());
+            return None;
+        }
+        Some(Self { holder, mesh })
+    }
+
+    /// Within the namespace, seen from outside.
+    fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{}", self.holder.id(), self.mesh.path().display())).join(path)
+    }
+
+    fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.path(path), text).expect("written");
+    }
+
+    fn meshwork(&self, args: &[&str]) -> Said {
+        let inside = format!("--mount=/proc/{}/ns/mnt", self.holder.id());
+        let command = self.mesh.command(args);
+        let mut entering = Command::new("nsenter");
+        entering.arg(inside).arg("--").arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => entering.env(name, value),
+                None => entering.env_remove(name),
+            };
+        }
+        Said::of(entering.output().expect("nsenter"))
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let said = self.meshwork(args);
+        assert_eq!(said.code, Some(0), "meshwork {args:?}\n{}\n{}", said.out, said.err);
+        said.out
+    }
+
+    fn served(&self) -> String {
+        self.ok(&["sql", "-c", "SELECT count(*) AS n FROM shop.orders", "-o", "csv"])
+            .lines()
+            .nth(1)
+            .expect("n")
+            .to_owned()
+    }
+
+    /// Fills the disk up to `free` bytes.
+    fn fill(&self, free: usize) {
+        use std::io::Write;
+        let mut file = std::fs::File::create(self.path("filler")).expect("created");
+        let mut written = 0u64;
+        while let Ok(bytes) = file.write(&[0; 4096]) {
+            written += bytes as u64;
+        }
+        file.set_len(written.saturating_sub(free as u64)).expect("cut");
+    }
+
+    fn clear(&self) {
+        std::fs::remove_file(self.path("filler")).expect("removed");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+fn is_about_the_disk(said: &Said) {
+    assert_eq!(said.code, Some(3), "{said:?}");
+    let text = said.err.to_lowercase();
+    assert!(said.error_code().is_some(), "{}", said.err);
+    assert!(text.contains("disk is full") || text.contains("no space left"), "{}", said.err);
+    assert!(!text.contains("panick"), "{}", said.err);
+}
+
+/// Rows that do not compress.
+fn many_rows(rows: u64) -> String {
+    let mut text = String::from("order_id,customer,amount,status\n");
+    let mut state = 1u64;
+    for row in 1..=rows {
+        let mut word = String::new();
+        for _ in 0..4 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            word += &format!("{:016x}", state ^ (state >> 29));
+        }
+        text += &format!("{row},{word},{}.25,open\n", row % 9000);
+    }
+    text
+}
+
+#[test]
+fn a_disk_that_is_full() {
+    let mesh = Mesh::shop();
+    let Some(disk) = SmallDisk::of(mesh, 24) else { return };
+    disk.ok(&["apply"]);
+    disk.ok(&["run", PRODUCT]);
+    assert_eq!(disk.served(), "3");
+
+    // In the middle of a run: the rows do not fit.
+    disk.write("domains/shop/files/orders.csv", many_rows(60_000));
+    for free in [1 << 20, 300 << 10] {
+        disk.fill(free);
+        is_about_the_disk(&disk.meshwork(&["run", PRODUCT]));
+        disk.clear();
+        assert_eq!(disk.served(), "3", "with {free} bytes free");
+    }
+
+    // While applying, with nothing free at all.
+    let product = "domains/shop/orders/product.yaml";
+    let text = std::fs::read_to_string(disk.path(product)).expect("there");
+    disk.write(product, text.replace("one row per order", "one row for each order"));
+    disk.fill(0);
+    is_about_the_disk(&disk.meshwork(&["apply"]));
+    disk.clear();
+    assert_eq!(disk.meshwork(&["plan", "--detailed-exitcode"]).code, Some(1), "nothing of it was applied");
+    assert_eq!(disk.served(), "3");
+    disk.ok(&["apply"]);
+    assert_eq!(disk.meshwork(&["plan", "--detailed-exitcode"]).code, Some(0));
+
+    disk.write("domains/shop/files/orders.csv", good_rows(5));
+    disk.ok(&["run", PRODUCT]);
+    assert_eq!(disk.served(), "5");
+    disk.ok(&["collect"]);
+    disk.ok(&["audit", "verify"]);
+    let staged = std::fs::read_dir(disk.path(".meshwork/tmp")).into_iter().flatten().flatten();
+    let left: Vec<_> = staged.filter(|entry| entry.file_name().to_string_lossy().starts_with("run-")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Not even root reads it: without the capabilities that let it.
+#[test]
+fn a_source_that_may_not_be_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let mesh = Mesh::published();
+    let file = mesh.path().join("domains/shop/files/orders.csv");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).expect("changed");
+    let command = mesh.command(&["run", PRODUCT]);
+    let mut plain = Command::new("setpriv");
+    plain.args(["--bounding-set=-dac_override,-dac_read_search", "--"]).stdin(Stdio::null());
+    plain.arg(command.get_program()).args(command.get_args());
+    if !rustix::process::geteuid().is_root() {
+        plain = mesh.command(&["run", PRODUCT]);
+    }
+    let said = Said::of(plain.output().expect("setpriv"));
+    assert_eq!(said.code, Some(3), "{said:?}");
+    assert!(said.err.contains("orders.csv") && said.err.to_lowercase().contains("permission denied"), "{}", said.err);
+    assert_eq!(mesh.served(), 3);
+    assert!(mesh.orphans().is_empty(), "{:?}", mesh.orphans());
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("changed");
+    mesh.orders(4);
+    mesh.ok(&["run", PRODUCT]);
+    assert_eq!(mesh.served(), 4);
+}
+
+/// The run's process dies of it, and nothing else does.
+#[test]
+fn a_run_that_eats_memory() {
+    let mesh = Mesh::published();
+    mesh.orders(300);
+    mesh.write(
+        "domains/shop/orders/orders.sql",
+        "SELECT 1 AS order_id, CAST(cardinality(array_agg(repeat(a.customer, 20000))) AS TEXT) AS customer, 1.5 AS amount, \
+         'open' AS status FROM raw a CROSS JOIN raw b\n",
+    );
+    mesh.ok(&["apply"]);
+    // A ceiling for the server is one for its children too.
+    let command = mesh.command(&["serve", "--http", "127.0.0.1:0", "--pg", "off"]);
+    let mut limited = Command::new("prlimit");
+    limited.arg("--data=900000000").arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    let mut server = limited.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("prlimit");
+    wait_for("server.json", || std::fs::read(mesh.path().join(".meshwork/server.json")).ok());
+    let said = mesh.fails(3, &["run", PRODUCT]);
+    assert!(said.err.contains("memory"), "{}", said.err);
+    assert_eq!(mesh.served(), 3);
+    assert!(matches!(server.try_wait(), Ok(None)), "the server is up");
+    mesh.write("domains/shop/orders/orders.sql", "SELECT order_id, customer, amount, status FROM raw\n");
+    mesh.ok(&["apply"]);
+    mesh.ok(&["run", PRODUCT]);
+    assert_eq!(mesh.served(), 300);
+    server.kill().expect("killed");
+    server.wait().expect("ended");
+    assert!(mesh.orphans().is_empty(), "{:?}", mesh.orphans());
+}
+
+#[test]
+fn two_servers_on_one_mesh() {
+    let mesh = Mesh::published();
+    let mut first = mesh.serve();
+    let said = mesh.fails(5, &["serve", "--http", "127.0.0.1:0", "--pg", "off"]);
+    assert!(said.err.contains(&first.child.id().to_string()), "{}", said.err);
+    assert!(first.is_up());
+    assert_eq!(mesh.served(), 3);
+}
