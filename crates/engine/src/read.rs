@@ -25,6 +25,7 @@ pub mod mask;
 pub mod output;
 pub mod parameter;
 pub mod planned;
+pub mod planners;
 pub mod postgres;
 pub mod relation;
 pub mod secured;

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::listing::ListingCache;
 use super::planned;
+use super::planners::Planners;
 use super::snapshot::SnapshotCache;
 
 #[derive(Clone, Debug)]
@@ -45,6 +46,7 @@ pub struct Shared {
     pub env: RuntimeEnv,
     pub snapshots: SnapshotCache,
     pub listings: ListingCache,
+    pub planners: Planners,
     pub handle: Handle,
 }
 
@@ -69,6 +71,7 @@ impl Engine {
         let shared = Shared {
             snapshots: SnapshotCache::new(config.snapshots),
             listings: ListingCache::default(),
+            planners: Planners::new(runtime.handle().clone(), 4 * config.cores.max(1)),
             handle: runtime.handle().clone(),
             config,
             env,
@@ -116,9 +119,8 @@ impl Shared {
 impl QueryEngine for Engine {
     async fn plan(&self, request: PlanRequest) -> Result<Arc<dyn PlannedQuery>> {
         let shared = Arc::clone(&self.shared);
-        let time = request.limits.time;
-        // Timed from outside as well: a planner that is busy does not look at the clock.
-        let planned = self.shared.spawn(planned::plan(shared, request));
+        let (time, user) = (request.limits.time, request.catalog.user());
+        let planned = self.shared.planners.plan(&user, planned::plan(shared, request));
         match tokio::time::timeout(time, planned).await {
             Ok(planned) => Ok(Arc::new(planned?)),
             Err(_) => Err(Error::limit("MW0810", "planning the statement took longer than it may")
