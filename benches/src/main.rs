@@ -147,8 +147,14 @@ async fn governed_run(
     limits: QueryLimits,
 ) -> Result<Sample, Failure> {
     let (cpu, start) = (stats::cpu_seconds(), Instant::now());
-    let request =
-        PlanRequest { sql: sql.to_owned(), catalog: Arc::clone(governed) as _, as_of: None, limits, now: governed.now };
+    let request = PlanRequest {
+        sql: sql.to_owned(),
+        catalog: Arc::clone(governed) as _,
+        as_of: None,
+        parameter_types: Vec::new(),
+        limits,
+        now: governed.now,
+    };
     let query = engine.plan(request).await?;
     let batches: Vec<_> = query.execute(Vec::new()).await?.try_collect().await?;
     Ok(Sample::since(cpu, start, batches.iter().map(|batch| batch.num_rows()).sum()))

@@ -283,6 +283,7 @@ impl Bench {
 
     async fn read(&self, table: &GovernedTable) -> Result<Vec<RecordBatch>> {
         let request = PlanRequest {
+            parameter_types: Vec::new(),
             sql: "SELECT * FROM test.found".to_owned(),
             catalog: Arc::new(One(table.clone())),
             as_of: None,

@@ -20,6 +20,7 @@ pub mod error;
 pub mod explain;
 pub mod filter;
 pub mod functions;
+pub mod json;
 pub mod listing;
 pub mod mask;
 pub mod output;

@@ -28,7 +28,7 @@ pub(crate) fn fault(error: sqlx::Error) -> Error {
                 .hint("move `.meshwork/state.db` aside and restore a backup"),
             READONLY | IO | CANNOT_OPEN => {
                 Error::environment("MW0405", format!("the state cannot be read or written: {}", database.message()))
-                    .hint("check the disk and the permissions of `.meshwork`")
+                    .hint("check that the disk is not full, and the permissions of `.meshwork`")
             }
             _ => Error::internal("MW0409", format!("the state answered: {}", database.message())),
         },
@@ -57,6 +57,9 @@ pub(crate) fn opening(path: &Path, error: &sqlx::Error) -> Error {
         CORRUPT | NOT_A_DATABASE => not_a_state(path, database.message()),
         FULL => Error::environment("MW0404", format!("the disk is full: {} cannot be opened", path.display()))
             .hint("free some space and try again"),
+        // Its shared memory is a file too.
+        IO => Error::environment("MW0401", format!("{} cannot be opened: {}", path.display(), database.message()))
+            .hint("the disk may be full: free some space and try again"),
         _ => Error::environment("MW0401", format!("{} cannot be opened: {}", path.display(), database.message()))
             .hint("check that the folder exists and that you may write to it"),
     }

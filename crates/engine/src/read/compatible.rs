@@ -11,10 +11,12 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::relation::Dialect;
 
-/// Tables of `pg_catalog` that have no rows here: there are no keys, indexes, defaults, sequences or triggers. What
+/// Tables of `pg_catalog` that have no rows here: there are no keys, indexes, defaults, sequences,
+/// collations or triggers. What
 /// clients ask of them is often beyond the planner, but the answer is known.
-pub const VACANT: [&str; 14] = [
+pub const VACANT: [&str; 15] = [
     "pg_attrdef",
+    "pg_collation",
     "pg_constraint",
     "pg_db_role_setting",
     "pg_enum",
@@ -129,7 +131,26 @@ impl VisitorMut for OfCatalogs {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) = item
+                && let Some(name) = absent_column(expr)
+            {
+                *item = SelectItem::ExprWithAlias { expr: Expr::value(Value::Null), alias: Ident::new(name) };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if absent_column(expr).is_some() {
+            *expr = Expr::value(Value::Null);
+        }
+        if let Expr::Subquery(query) = expr
+            && let Some(value) = function_name(query).or_else(|| no_value(query))
+        {
+            *expr = value;
+        }
         match expr {
             // One row at most, as it must be: an aggregate lets the planner know.
             Expr::Subquery(query) => {
@@ -146,6 +167,50 @@ impl VisitorMut for OfCatalogs {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// `'pg_catalog.array_in'::regproc`, which the emulation's parser has made a lookup of, is `'array_in'` again: functions are
+/// known by name here.
+fn function_name(query: &Query) -> Option<Expr> {
+    let text = query.to_string();
+    let name = text.strip_prefix("SELECT oid FROM pg_catalog.pg_proc WHERE proname = '")?.strip_suffix('\'')?;
+    let name = name.rsplit('.').next().unwrap_or(name);
+    Some(Expr::value(Value::SingleQuotedString(name.to_owned())))
+}
+
+/// The value of a subquery without rows. Its parameters stay, as the client will send them.
+fn no_value(query: &Query) -> Option<Expr> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    if query.with.is_some() || !is_empty(select) {
+        return None;
+    }
+    let parameters: Vec<String> = parameters(select).into_iter().map(|name| format!("{name} IS NULL")).collect();
+    let text = match parameters.as_slice() {
+        [] => "CAST(NULL AS TEXT)".to_owned(),
+        some => format!("CASE WHEN {} THEN CAST(NULL AS TEXT) END", some.join(" AND ")),
+    };
+    Parser::new(&Dialect).try_with_sql(&text).ok()?.parse_expr().ok()
+}
+
+fn parameters(select: &Select) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let _ = visit_expressions(select, |expr| {
+        if let Expr::Value(value) = expr
+            && let Value::Placeholder(name) = &value.value
+        {
+            found.insert(name.clone());
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    found
+}
+
+/// Columns of `pg_class` that the emulation lacks: options and privileges, which are null here.
+fn absent_column(expr: &Expr) -> Option<&'static str> {
+    let Expr::CompoundIdentifier(parts) = expr else { return None };
+    let [.., table, column] = parts.as_slice() else { return None };
+    let of_class = ["c", "pg_class"].contains(&table.value.to_lowercase().as_str());
+    ["relacl", "reloptions"].into_iter().find(|name| of_class && column.value.eq_ignore_ascii_case(name))
 }
 
 /// Wraps the one column of a plain SELECT into an aggregate; says whether it did.
@@ -232,16 +297,7 @@ fn nothing_like(select: &Select) -> Option<Query> {
     });
     let columns: Option<Vec<String>> =
         names.map(|name| Some(format!("CAST(NULL AS TEXT) AS \"{}\"", name?.replace('"', "\"\"")))).collect();
-    let mut parameters = BTreeSet::new();
-    let _ = visit_expressions(select, |expr| {
-        if let Expr::Value(value) = expr
-            && let Value::Placeholder(name) = &value.value
-        {
-            parameters.insert(format!(" AND {name} IS NULL"));
-        }
-        ControlFlow::<()>::Continue(())
-    });
-    let parameters: String = parameters.into_iter().collect();
+    let parameters: String = parameters(select).into_iter().map(|name| format!(" AND {name} IS NULL")).collect();
     let text = format!("SELECT {} WHERE false{parameters}", columns?.join(", "));
     Parser::new(&Dialect).try_with_sql(&text).ok()?.parse_query().ok().map(|query| *query)
 }
@@ -294,6 +350,30 @@ mod tests {
         );
         let kept = "SELECT (SELECT count(*) FROM pg_class) FROM pg_type";
         assert_eq!(emulated(kept), kept);
+    }
+
+    #[test]
+    fn functions_are_known_by_name() {
+        let sql =
+            "SELECT typinput = (SELECT oid FROM pg_catalog.pg_proc WHERE proname = 'pg_catalog.array_in') FROM pg_type";
+        assert_eq!(emulated(sql), "SELECT typinput = 'array_in' FROM pg_type");
+    }
+
+    #[test]
+    fn columns_that_the_emulation_lacks_are_null() {
+        assert_eq!(
+            emulated("SELECT c.relname, pg_catalog.pg_class.reloptions FROM pg_class AS c WHERE c.relacl IS NULL"),
+            "SELECT c.relname, NULL AS reloptions FROM pg_class AS c WHERE NULL IS NULL"
+        );
+    }
+
+    #[test]
+    fn a_subquery_without_rows_is_null() {
+        assert_eq!(emulated("SELECT (SELECT adbin FROM pg_attrdef)"), "SELECT CAST(NULL AS TEXT)");
+        assert_eq!(
+            emulated("SELECT (SELECT f(s, $2) FROM pg_catalog.pg_sequence WHERE t = $1)"),
+            "SELECT CASE WHEN $1 IS NULL AND $2 IS NULL THEN CAST(NULL AS TEXT) END"
+        );
     }
 
     #[test]

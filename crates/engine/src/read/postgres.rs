@@ -61,6 +61,7 @@ pub fn always() -> Vec<Arc<ScalarUDF>> {
         functions.push(constant(name, none()));
     }
     functions.push(constant("to_regclass", ScalarValue::Int32(None)));
+    functions.push(super::json::build_object());
     functions.push(mapped("to_regtype", type_oid));
     functions.push(mapped("current_setting", setting));
     functions.push(mapped("set_config", |_| None));

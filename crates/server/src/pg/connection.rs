@@ -13,7 +13,7 @@ use meshwork_core::principal::Subject;
 use pgwire::api::cancel::CancelHandler;
 use pgwire::api::portal::Format;
 use pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
-use pgwire::api::{PgWireServerHandlers, Type};
+use pgwire::api::{ClientInfo, PgWireServerHandlers, Type};
 use pgwire::error::PgWireResult;
 use pgwire::messages::response::TransactionStatus;
 use pgwire::messages::startup::SecretKey;
@@ -110,6 +110,17 @@ impl Connection {
 
     fn savepoints(&self) -> MutexGuard<'_, Vec<String>> {
         self.savepoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A rollback to a savepoint leads out of a failed transaction. pgwire takes the status from before a command, so that
+    /// it has to be said before.
+    pub fn before<C: ClientInfo>(&self, client: &mut C, command: &Command) {
+        if let Command::RollbackTo(name) = command
+            && client.transaction_status() == TransactionStatus::Error
+            && self.savepoint(name).is_ok()
+        {
+            client.set_transaction_status(TransactionStatus::Transaction);
+        }
     }
 
     fn savepoint(&self, name: &str) -> PgWireResult<usize> {

@@ -37,7 +37,9 @@ struct Rows {
 
 impl Cursor {
     pub fn new(prepared: Arc<Prepared>, answer: Answer, hold: bool) -> Self {
-        let rows = tokio::sync::Mutex::new(Rows { stream: answer.stream, rest: None });
+        // A client fetches until there is nothing, and sometimes once more.
+        let stream = answer.stream.fuse().boxed();
+        let rows = tokio::sync::Mutex::new(Rows { stream, rest: None });
         Self { prepared, schema: answer.schema, hold, rows }
     }
 

@@ -160,6 +160,9 @@ impl ExtendedQueryHandler for Extended {
             return self._on_execute(client, message).await;
         };
         let Statement::Query(prepared) = &portal.statement.statement else {
+            if let Statement::Session(command) = &portal.statement.statement {
+                self.0.before(client, command);
+            }
             return self._on_execute(client, message).await;
         };
         let state = portal.state();
