@@ -12,6 +12,7 @@ pub mod contract;
 pub mod decimal;
 pub mod diagnostic;
 pub mod effect;
+pub mod egress;
 pub mod error;
 pub mod filter;
 pub mod format;

@@ -4,6 +4,7 @@
 //! Nothing here looks at a second file; what must agree across files is decided by [`crate::check`].
 
 pub mod classifications;
+mod connection;
 pub mod domain;
 mod incremental;
 pub mod mesh;

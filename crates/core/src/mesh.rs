@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::classification::Classification;
+use crate::egress::Egress;
 use crate::error::Place;
 use crate::id::{DomainId, MeshId};
 use crate::name::Name;
@@ -19,6 +20,9 @@ pub struct Mesh {
     pub description: Option<String>,
     /// Default storage root: a folder (relative to the mesh folder, or absolute) or a URL.
     pub storage: String,
+    /// Where sources may connect to.
+    #[serde(default)]
+    pub egress: Egress,
     #[serde(default)]
     pub classifications: Vec<Classification>,
     /// Cedar policy files under `governance/access/`, and those that domains add (only `forbid`, only their own: D17).
@@ -81,11 +85,67 @@ pub struct Domain {
     pub place: Option<Place>,
 }
 
-/// A database that sources name. Secrets stand as `${secret:name}` only (D27) and are resolved in the run's process.
+/// What sources and storage connect to. Secrets stand as `${secret:name}` only (D27) and are resolved where they are used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Connection {
-    #[serde(rename = "type")]
-    pub kind: ConnectionKind,
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Connection {
+    Postgres(DatabaseConnection),
+    Mysql(DatabaseConnection),
+    S3(S3Connection),
+    Http(HttpConnection),
+}
+
+impl Connection {
+    pub fn kind(&self) -> ConnectionKind {
+        match self {
+            Self::Postgres(_) => ConnectionKind::Postgres,
+            Self::Mysql(_) => ConnectionKind::Mysql,
+            Self::S3(_) => ConnectionKind::S3,
+            Self::Http(_) => ConnectionKind::Http,
+        }
+    }
+}
+
+impl Connection {
+    /// Host and port that it leads to, where it says so itself.
+    pub fn destination(&self) -> Option<(String, u16)> {
+        match self {
+            Self::Postgres(database) if database.host.starts_with('/') => None,
+            Self::Postgres(database) => Some((database.host.clone(), database.port.unwrap_or(5432))),
+            Self::Mysql(database) => Some((database.host.clone(), database.port.unwrap_or(3306))),
+            Self::S3(store) => {
+                let (scheme, host) = store.endpoint.as_deref()?.split_once("://")?;
+                let default = if scheme == "https" { 443 } else { 80 };
+                Some(match host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
+                    Some((host, port)) => (host.to_owned(), port.parse().ok()?),
+                    None => (host.to_owned(), default),
+                })
+            }
+            Self::Http(_) => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ConnectionKind {
+    Postgres,
+    Mysql,
+    S3,
+    Http,
+}
+
+impl ConnectionKind {
+    pub const ALL: [(&'static str, Self); 4] =
+        [("postgres", Self::Postgres), ("mysql", Self::Mysql), ("s3", Self::S3), ("http", Self::Http)];
+
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseConnection {
     pub host: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -94,13 +154,42 @@ pub struct Connection {
     /// `${secret:name}` or absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
-    /// `disable`, `prefer`, `require`.
+    /// `disable`, `prefer`, `require`, `verify-full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
+    /// `${secret:name}`: certificates in PEM that `verify-full` believes instead of the machine's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ConnectionKind {
-    Postgres,
+/// All but the addresses are references to secrets. Without credentials the store is asked as anybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct S3Connection {
+    /// `https://host:port`; absent for AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_access_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+}
+
+/// Credentials for the files of one host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpConnection {
+    pub host: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
 }

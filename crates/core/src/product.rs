@@ -128,6 +128,34 @@ pub enum SourceKind {
         #[serde(flatten)]
         files: Files,
     },
+    Avro {
+        #[serde(flatten)]
+        files: Files,
+    },
+    /// One SQLite file.
+    Sqlite {
+        #[serde(flatten)]
+        files: Files,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        table: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        query: Option<String>,
+    },
+    /// The folder of one Delta table, at its newest version or at a pinned one.
+    Delta {
+        #[serde(flatten)]
+        files: Files,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+    },
+    Mysql {
+        connection: Name,
+        /// `table` or `database.table`, or absent with `query`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        table: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        query: Option<String>,
+    },
     Postgres {
         connection: Name,
         /// `schema.table`, or absent with `query`.
@@ -138,16 +166,62 @@ pub enum SourceKind {
     },
 }
 
-/// Where files lie: a path or glob relative to the domain's folder (D27).
+impl SourceKind {
+    /// As `type` of a source.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Csv { .. } => "csv",
+            Self::Json { .. } => "json",
+            Self::Parquet { .. } => "parquet",
+            Self::Avro { .. } => "avro",
+            Self::Sqlite { .. } => "sqlite",
+            Self::Delta { .. } => "delta",
+            Self::Mysql { .. } => "mysql",
+            Self::Postgres { .. } => "postgres",
+        }
+    }
+
+    pub fn files(&self) -> Option<&Files> {
+        match self {
+            Self::Csv { files, .. }
+            | Self::Json { files, .. }
+            | Self::Parquet { files }
+            | Self::Avro { files }
+            | Self::Sqlite { files, .. }
+            | Self::Delta { files, .. } => Some(files),
+            Self::Mysql { .. } | Self::Postgres { .. } => None,
+        }
+    }
+}
+
+/// Where files lie: a path or glob relative to the domain's folder (D27), `s3://bucket/key` with a connection, or
+/// `https://host/path`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files {
     pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Name>,
 }
 
 impl Files {
     pub fn at(path: impl Into<String>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), connection: None }
     }
+
+    pub fn scheme(&self) -> Scheme {
+        match self.path.split_once("://") {
+            Some(("s3", _)) => Scheme::S3,
+            Some(("http" | "https", _)) => Scheme::Http,
+            _ => Scheme::Folder,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Folder,
+    S3,
+    Http,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -11,6 +11,7 @@ pub mod infer;
 pub mod lineage;
 pub mod native;
 pub mod read;
+pub mod remote;
 pub mod source;
 pub mod storage;
 pub mod verify;

@@ -1,14 +1,20 @@
 //! Sources: what a product reads that is not another product. Files are confined to the domain's folder; every row
 //! knows where it came from until it is written.
 
+mod avro;
 pub mod content;
 mod csv;
+mod delta;
+mod fetch;
 pub mod file;
 pub mod guess;
 pub(crate) mod json;
+mod mysql;
 mod parquet;
 mod postgres;
+mod relation;
 mod secret;
+mod sqlite;
 mod stream;
 mod table;
 pub mod text;
@@ -24,6 +30,7 @@ use meshwork_control::port::data::{FilesSpec, SourceSpec};
 use meshwork_core::contract::Field;
 use meshwork_core::{Error, Result};
 
+pub use fetch::Access;
 pub use file::Identity;
 pub use postgres::{PostgresColumn, postgres_client, postgres_columns};
 pub use secret::Secrets;
@@ -193,8 +200,11 @@ pub async fn digests(input: &str, spec: &SourceSpec, names: Vec<String>) -> Resu
 
 fn files_of(spec: &SourceSpec) -> Option<&FilesSpec> {
     match spec {
-        SourceSpec::Csv { files, .. } | SourceSpec::Json { files, .. } | SourceSpec::Parquet { files } => Some(files),
-        SourceSpec::Postgres { .. } => None,
+        SourceSpec::Csv { files, .. }
+        | SourceSpec::Json { files, .. }
+        | SourceSpec::Parquet { files }
+        | SourceSpec::Avro { files } => Some(files),
+        SourceSpec::Sqlite { .. } | SourceSpec::Delta { .. } | SourceSpec::Mysql(_) | SourceSpec::Postgres(_) => None,
     }
 }
 
@@ -207,10 +217,9 @@ pub async fn open(
     spec: &SourceSpec,
     fields: &[Field],
     reading: &Reading,
-    secrets: &Secrets,
-    domain: &str,
+    access: &Access,
 ) -> Result<Arc<dyn Source>> {
-    open_some(input, spec, &None, fields, reading, secrets, domain).await
+    open_some(input, spec, &None, fields, reading, access).await
 }
 
 /// The same of no other files than `only`.
@@ -220,43 +229,61 @@ pub async fn open_some(
     only: &Selection,
     fields: &[Field],
     reading: &Reading,
-    secrets: &Secrets,
-    domain: &str,
+    access: &Access,
 ) -> Result<Arc<dyn Source>> {
     let typing = Typing::of(fields);
+    let find = async |files| -> Result<Vec<file::SourceFile>> {
+        let mut found = access.files(input, files, &reading.meter).await?;
+        found.retain(|file| only.as_ref().is_none_or(|only| only.contains(&file.name)));
+        Ok(found)
+    };
+    let name = input.to_owned();
     match spec {
         SourceSpec::Csv { files, options } => {
-            let files = selected(input, files, only)?;
-            let (options, reading) = (options.clone(), reading.clone());
-            let input = input.to_owned();
-            in_background(move || csv::open(&input, files, &options, &typing, reading)).await
+            let (files, options, reading) = (find(files).await?, options.clone(), reading.clone());
+            in_background(move || csv::open(&name, files, &options, &typing, reading)).await
         }
         SourceSpec::Json { files, options } => {
-            let files = selected(input, files, only)?;
-            let (options, reading) = (options.clone(), reading.clone());
-            let names = Typing::source_names(fields);
-            let input = input.to_owned();
-            in_background(move || json::open(&input, files, &names, &options, &typing, reading)).await
+            let (files, options, reading) = (find(files).await?, options.clone(), reading.clone());
+            let columns = Typing::source_names(fields);
+            in_background(move || json::open(&name, files, &columns, &options, &typing, reading)).await
         }
         SourceSpec::Parquet { files } => {
-            let files = selected(input, files, only)?;
-            let reading = reading.clone();
-            in_background(move || parquet::open(files, reading)).await
+            let (files, reading) = (find(files).await?, reading.clone());
+            in_background(move || parquet::open(files, &typing, reading)).await
         }
-        SourceSpec::Postgres { .. } => postgres::open(input, spec, &typing, reading.clone(), secrets, domain).await,
+        SourceSpec::Avro { files } => {
+            let (files, reading) = (find(files).await?, reading.clone());
+            in_background(move || avro::open(files, reading)).await
+        }
+        SourceSpec::Sqlite { files, table, query } => {
+            let mut files = find(files).await?;
+            let (Some(file), true) = (files.pop(), files.is_empty()) else {
+                return Err(Error::check("MW0535", format!("input `{input}`: the path matches several files"))
+                    .hint("a SQLite source is one file"));
+            };
+            sqlite::open(input, file, table.as_deref(), query.as_deref(), &typing, reading.clone()).await
+        }
+        SourceSpec::Delta { files, version } => delta::open(input, files, *version, reading.clone()).await,
+        SourceSpec::Mysql(database) => mysql::open(input, database, &typing, reading.clone(), access).await,
+        SourceSpec::Postgres(database) => postgres::open(input, database, &typing, reading.clone(), access).await,
     }
 }
 
-fn selected(input: &str, files: &FilesSpec, only: &Selection) -> Result<Vec<file::SourceFile>> {
-    let mut found = find(input, files)?;
-    found.retain(|file| only.as_ref().is_none_or(|only| only.contains(&file.name)));
-    Ok(found)
-}
-
+/// Files of a folder on this machine.
 pub(crate) fn find(input: &str, files: &FilesSpec) -> Result<Vec<file::SourceFile>> {
     match files {
         FilesSpec::Folder { folder, path } => file::find(input, folder, path),
+        FilesSpec::S3 { url, .. } | FilesSpec::Http { url, .. } => {
+            Err(Error::usage("MW0501", format!("input `{input}`: `{url}` is not a file of this machine"))
+                .hint("copy it here first"))
+        }
     }
+}
+
+fn either_table_or_query(input: &str) -> Error {
+    Error::check("MW0522", format!("input `{input}`: give either `table` or `query`"))
+        .hint("`table: …`, or `query: SELECT …`")
 }
 
 async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

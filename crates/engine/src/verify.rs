@@ -23,7 +23,7 @@ use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, Rule};
 
 use crate::native::arrow_type;
 use crate::source::text::TextType;
-use crate::source::{self, Reading, Secrets, Source};
+use crate::source::{self, Access, Reading, Secrets, Source};
 use crate::write::session::execution_error;
 use crate::write::{Pass, convertible, counted, describe_metric, result, threshold, unchecked};
 use keys::Keys;
@@ -113,7 +113,9 @@ async fn open(
     reading: &Reading,
     subject: &Subject,
 ) -> Result<Arc<dyn Source>> {
-    source::open(name, spec, fields, reading, &subject.secrets, &subject.domain).await
+    let bytes = subject.limits.spill_bytes;
+    let access = Access::new(&subject.domain, subject.secrets.clone(), &subject.scratch, bytes);
+    source::open(name, spec, fields, reading, &access).await
 }
 
 fn columns(table: &Table, schema: &Schema, typed: bool) -> Columns {

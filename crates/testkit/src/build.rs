@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use meshwork_core::agreement::Agreement;
 use meshwork_core::contract::{Contract, Dialect, Field, Table};
+use meshwork_core::egress::Egress;
 use meshwork_core::filter::RowFilter;
 use meshwork_core::id::{AgreementId, OutputId, ProductId, PublicationId, RunId};
 use meshwork_core::mesh::{Domain, Mesh};
@@ -28,6 +29,7 @@ pub fn mesh(domains: impl IntoIterator<Item = Domain>) -> Mesh {
         name: name("acme"),
         description: None,
         storage: "storage".to_owned(),
+        egress: Egress::default(),
         classifications: Vec::new(),
         policies: Vec::new(),
         domains: domains.into_iter().map(|domain| (domain.name.clone(), domain)).collect(),

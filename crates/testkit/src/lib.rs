@@ -5,11 +5,18 @@
 mod build;
 mod clock;
 mod entropy;
+mod mariadb;
 mod postgres;
+mod process;
 mod random_sql;
+mod s3;
+mod web;
 
 pub use build::{agreement, contract, domain, field, mesh, name, output, product, publication, report, run, table};
 pub use clock::{TestClock, moment};
 pub use entropy::SeededEntropy;
+pub use mariadb::Mariadb;
 pub use postgres::Postgres;
 pub use random_sql::RandomSql;
+pub use s3::S3;
+pub use web::{Web, WebAnswer, WebRequest};

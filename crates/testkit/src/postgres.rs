@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
+
+use crate::process::{command, free_port, runs_as};
 
 #[derive(Debug)]
 pub struct Postgres {
@@ -22,9 +23,18 @@ const PASSWORD: &str = "tops3cret";
 impl Postgres {
     /// Starts a server. Says how to install PostgreSQL when there is none: a test without it must fail, not pass unseen.
     pub fn start() -> Result<Self, String> {
+        Self::launch(false).map(|(server, _)| server)
+    }
+
+    /// Starts one that also speaks TLS, with a certificate of its own for `localhost`, which is given back in PEM.
+    pub fn start_with_tls() -> Result<(Self, String), String> {
+        Self::launch(true)
+    }
+
+    fn launch(tls: bool) -> Result<(Self, String), String> {
         let programs = programs()?;
         let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
-        let user = runs_as(folder.path())?;
+        let user = runs_as(folder.path(), "postgres")?;
         let data = folder.path().join("data");
         fs::create_dir(&data).map_err(|error| format!("{}: {error}", data.display()))?;
         let password = folder.path().join("password");
@@ -46,12 +56,14 @@ impl Postgres {
         if !made.status.success() {
             return Err(format!("initdb failed: {}", String::from_utf8_lossy(&made.stderr)));
         }
+        let certificate = if tls { certificate(&data, user.as_ref())? } else { String::new() };
         let log = fs::File::create(folder.path().join("log")).map_err(|error| format!("log: {error}"))?;
         let port = free_port()?;
         let server = command(&programs.join("postgres"), user.as_ref())
             .arg("-D")
             .arg(&data)
             .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
+            .args(["-c", if tls { "ssl=on" } else { "ssl=off" }])
             .arg("-c")
             .arg(format!("unix_socket_directories={}", folder.path().display()))
             .stdout(Stdio::null())
@@ -61,7 +73,7 @@ impl Postgres {
         let mut server = Self { server, folder, programs, port };
         for _ in 0..300 {
             if server.psql("SELECT 1").is_ok() {
-                return Ok(server);
+                return Ok((server, certificate));
             }
             if let Ok(Some(status)) = server.server.try_wait() {
                 let log = fs::read_to_string(server.folder.path().join("log")).unwrap_or_default();
@@ -89,11 +101,14 @@ impl Postgres {
     }
 
     fn psql(&self, statements: &str) -> Result<(), String> {
+        self.client("host=127.0.0.1", statements)
+    }
+
+    fn client(&self, connection: &str, statements: &str) -> Result<(), String> {
         let done = Command::new(self.programs.join("psql"))
             .env("PGPASSWORD", PASSWORD)
-            .args(["-h", "127.0.0.1", "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-q", "-X", "-c"])
-            .arg(statements)
-            .args(["-p", &self.port.to_string()])
+            .args(["-v", "ON_ERROR_STOP=1", "-q", "-X", "-c", statements, "-d"])
+            .arg(format!("{connection} port={} user=postgres dbname=postgres", self.port))
             .stdin(Stdio::null())
             .output()
             .map_err(|error| error.to_string())?;
@@ -107,6 +122,29 @@ impl Drop for Postgres {
         let _ = Command::new("kill").args(["-QUIT", &self.server.id().to_string()]).status();
         let _ = self.server.wait();
     }
+}
+
+/// Makes a key and a certificate in the data folder, and gives the certificate.
+fn certificate(data: &Path, user: Option<&(&'static str, u32, u32)>) -> Result<String, String> {
+    let (key, certificate) = (data.join("server.key"), data.join("server.crt"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("openssl: {error}"))?;
+    if !made.status.success() {
+        return Err(format!("openssl: {}", String::from_utf8_lossy(&made.stderr)));
+    }
+    for path in [&key, &certificate] {
+        if let Some((_, uid, gid)) = user {
+            chown(path, Some(*uid), Some(*gid)).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+    }
+    fs::read_to_string(&certificate).map_err(|error| format!("{}: {error}", certificate.display()))
 }
 
 /// The newest installation that has all of what is needed.
@@ -127,42 +165,4 @@ fn programs() -> Result<PathBuf, String> {
             elsewhere.into_iter().find(|programs| programs.join("initdb").exists() && programs.join("psql").exists())
         })
         .ok_or_else(|| "PostgreSQL is not installed, and this test needs it: apt-get install postgresql".to_owned())
-}
-
-/// PostgreSQL refuses to run as root: then it runs as the user that its package made.
-fn runs_as(folder: &Path) -> Result<Option<(&'static str, u32, u32)>, String> {
-    let root = fs::metadata(folder).map_err(|error| error.to_string())?.uid() == 0;
-    if !root {
-        return Ok(None);
-    }
-    let users = fs::read_to_string("/etc/passwd").map_err(|error| error.to_string())?;
-    let user = users.lines().find_map(|line| {
-        let mut parts = line.split(':');
-        let (name, _, uid, gid) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        (name == "postgres").then(|| Some(("postgres", uid.parse().ok()?, gid.parse().ok()?))).flatten()
-    });
-    user.map(Some).ok_or_else(|| {
-        "running as root, and there is no user `postgres` to run the server as: apt-get install postgresql".to_owned()
-    })
-}
-
-fn command(program: &Path, user: Option<&(&'static str, u32, u32)>) -> Command {
-    let mut command = match user {
-        // Becomes the program, so that its process id is the server's.
-        Some((_, uid, gid)) => {
-            let mut command = Command::new("setpriv");
-            command
-                .args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups", "--"])
-                .arg(program);
-            command
-        }
-        None => Command::new(program),
-    };
-    command.current_dir("/").stdin(Stdio::null()).env("LC_ALL", "C");
-    command
-}
-
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
 }

@@ -12,11 +12,13 @@ use async_trait::async_trait;
 use futures::Stream;
 use meshwork_core::contract::Table;
 use meshwork_core::effect::Timestamp;
+use meshwork_core::egress::Egress;
 use meshwork_core::error::{Diagnostic, Place, Result};
 use meshwork_core::filter::RowFilter;
 use meshwork_core::id::{ColumnId, OutputId, RunId};
 use meshwork_core::lineage::Inherited;
 use meshwork_core::mask::Mask;
+use meshwork_core::mesh::{DatabaseConnection, HttpConnection, S3Connection};
 use meshwork_core::name::Name;
 use meshwork_core::product::{CsvOptions, Incremental, JsonOptions, Merge, Mode, OnViolation};
 use meshwork_core::publication::TableLocation;
@@ -225,28 +227,26 @@ pub enum InputSpec {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceSpec {
-    Csv {
-        files: FilesSpec,
-        options: CsvOptions,
-    },
-    Json {
-        files: FilesSpec,
-        options: JsonOptions,
-    },
-    Parquet {
-        files: FilesSpec,
-    },
-    Postgres {
-        host: String,
-        port: u16,
-        database: String,
-        user: String,
-        /// The reference (`${secret:name}`), resolved in the child from `MW_SECRET_<DOMAIN>_<NAME>` or the secrets folder.
-        password: Option<String>,
-        tls: Option<String>,
-        table: Option<String>,
-        query: Option<String>,
-    },
+    Csv { files: FilesSpec, options: CsvOptions },
+    Json { files: FilesSpec, options: JsonOptions },
+    Parquet { files: FilesSpec },
+    Avro { files: FilesSpec },
+    Sqlite { files: FilesSpec, table: Option<String>, query: Option<String> },
+    Delta { files: FilesSpec, version: Option<u64> },
+    Mysql(DatabaseSpec),
+    Postgres(DatabaseSpec),
+}
+
+/// A table or query of a database.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DatabaseSpec {
+    /// Its password is a reference (`${secret:name}`), resolved in the child from `MW_SECRET_<DOMAIN>_<NAME>` or the
+    /// secrets folder.
+    #[serde(flatten)]
+    pub connection: DatabaseConnection,
+    pub table: Option<String>,
+    pub query: Option<String>,
+    pub egress: Egress,
 }
 
 /// Where the files of a source lie.
@@ -255,6 +255,10 @@ pub enum SourceSpec {
 pub enum FilesSpec {
     /// A path or glob below a folder.
     Folder { folder: PathBuf, path: String },
+    /// `s3://bucket/key`, where the key may be a glob.
+    S3 { url: String, connection: S3Connection, egress: Egress },
+    /// One file.
+    Http { url: String, connection: Option<HttpConnection>, egress: Egress },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

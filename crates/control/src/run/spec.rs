@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use meshwork_core::egress::Egress;
 use meshwork_core::error::{Error, Result};
-use meshwork_core::mesh::{Connection, Domain, Mesh};
+use meshwork_core::mesh::{Connection, DatabaseConnection, Domain, Mesh};
 use meshwork_core::name::Name;
-use meshwork_core::product::{Files, Input, Output, OutputVersion, Product, Source, SourceKind};
+use meshwork_core::product::{Files, Input, Output, OutputVersion, Product, Scheme, Source, SourceKind};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::quality::Rule;
 use meshwork_core::run::{Lease, Run};
 
 use super::RunService;
-use crate::port::data::{FilesSpec, GovernedTable, InputSpec, OutputSpec, RunSpec, SourceSpec};
+use crate::port::data::{DatabaseSpec, FilesSpec, GovernedTable, InputSpec, OutputSpec, RunSpec, SourceSpec};
 
 impl RunService {
     pub(super) async fn spec(
@@ -32,7 +33,7 @@ impl RunService {
             };
             incremental.extend(way.clone().map(|way| (name.to_string(), way)));
             let spec = match input {
-                Input::Source(source) => InputSpec::Source(source_spec(&self.settings.folder, domain, source)?),
+                Input::Source(source) => InputSpec::Source(source_spec(&self.settings.folder, mesh, domain, source)?),
                 Input::Product(input) => {
                     InputSpec::Governed(self.ports.reads.input(&run.id, &domain.name, &product.name, input).await?)
                 }
@@ -174,26 +175,62 @@ fn encode(path: &Path) -> String {
     out
 }
 
-fn source_spec(mesh_folder: &Path, domain: &Domain, source: &Source) -> Result<SourceSpec> {
-    let files = |files: &Files| FilesSpec::Folder { folder: mesh_folder.join(&domain.path), path: files.path.clone() };
+fn source_spec(mesh_folder: &Path, mesh: &Mesh, domain: &Domain, source: &Source) -> Result<SourceSpec> {
+    let files = |files: &Files| files_spec(mesh_folder, mesh, domain, files);
+    let egress = mesh.egress.clone();
     Ok(match &source.kind {
-        SourceKind::Csv { files: at, options } => SourceSpec::Csv { files: files(at), options: options.clone() },
-        SourceKind::Json { files: at, options } => SourceSpec::Json { files: files(at), options: options.clone() },
-        SourceKind::Parquet { files: at } => SourceSpec::Parquet { files: files(at) },
-        SourceKind::Postgres { connection, table, query } => {
-            let Connection { host, port, database, user, password, tls, .. } = connection_of(domain, connection)?;
-            SourceSpec::Postgres {
-                host: host.clone(),
-                port: port.unwrap_or(5432),
-                database: database.clone(),
-                user: user.clone(),
-                password: password.clone(),
-                tls: tls.clone(),
-                table: table.clone(),
-                query: query.clone(),
-            }
+        SourceKind::Csv { files: at, options } => SourceSpec::Csv { files: files(at)?, options: options.clone() },
+        SourceKind::Json { files: at, options } => SourceSpec::Json { files: files(at)?, options: options.clone() },
+        SourceKind::Parquet { files: at } => SourceSpec::Parquet { files: files(at)? },
+        SourceKind::Avro { files: at } => SourceSpec::Avro { files: files(at)? },
+        SourceKind::Sqlite { files: at, table, query } => {
+            SourceSpec::Sqlite { files: files(at)?, table: table.clone(), query: query.clone() }
+        }
+        SourceKind::Delta { files: at, version } => SourceSpec::Delta { files: files(at)?, version: *version },
+        SourceKind::Mysql { connection, table, query } => match connection_of(domain, connection)? {
+            Connection::Mysql(database) => SourceSpec::Mysql(database_spec(database, table, query, egress)),
+            other => return Err(wrong_kind(domain, connection, other)),
+        },
+        SourceKind::Postgres { connection, table, query } => match connection_of(domain, connection)? {
+            Connection::Postgres(database) => SourceSpec::Postgres(database_spec(database, table, query, egress)),
+            other => return Err(wrong_kind(domain, connection, other)),
+        },
+    })
+}
+
+fn database_spec(
+    connection: &DatabaseConnection,
+    table: &Option<String>,
+    query: &Option<String>,
+    egress: Egress,
+) -> DatabaseSpec {
+    DatabaseSpec { connection: connection.clone(), table: table.clone(), query: query.clone(), egress }
+}
+
+fn files_spec(mesh_folder: &Path, mesh: &Mesh, domain: &Domain, files: &Files) -> Result<FilesSpec> {
+    let (url, egress) = (files.path.clone(), mesh.egress.clone());
+    let named = files.connection.as_ref().map(|name| Ok((name, connection_of(domain, name)?))).transpose()?;
+    Ok(match (files.scheme(), named) {
+        (Scheme::Folder, _) => FilesSpec::Folder { folder: mesh_folder.join(&domain.path), path: url },
+        (Scheme::S3, Some((_, Connection::S3(connection)))) => {
+            FilesSpec::S3 { url, connection: connection.clone(), egress }
+        }
+        (Scheme::Http, None) => FilesSpec::Http { url, connection: None, egress },
+        (Scheme::Http, Some((_, Connection::Http(connection)))) => {
+            FilesSpec::Http { url, connection: Some(connection.clone()), egress }
+        }
+        (_, Some((name, other))) => return Err(wrong_kind(domain, name, other)),
+        (Scheme::S3, None) => {
+            return Err(Error::check("MW0666", format!("the source `{url}` names no connection"))
+                .hint(format!("declare it in {}/domain.yaml and apply", domain.path)));
         }
     })
+}
+
+fn wrong_kind(domain: &Domain, name: &Name, found: &Connection) -> Error {
+    let kind = found.kind().as_str();
+    Error::check("MW0666", format!("the connection `{name}` of domain `{}` is of type `{kind}`", domain.name))
+        .hint(format!("mend it in {}/domain.yaml and apply", domain.path))
 }
 
 fn connection_of<'a>(domain: &'a Domain, name: &Name) -> Result<&'a Connection> {

@@ -7,9 +7,11 @@ use super::index::Index;
 use super::outputs::Output;
 use super::report::Report;
 use crate::contract::Table;
-use crate::manifest::product::{InputManifest, ProductInput, ProductManifest};
+use crate::egress::{Destination, Egress};
+use crate::manifest::product::{InputManifest, ProductInput, ProductManifest, SourceInput};
+use crate::mesh::{Connection, ConnectionKind};
 use crate::name::Name;
-use crate::product::{SourceKind, Status};
+use crate::product::{Scheme, SourceKind, Status};
 use crate::reader::Spanned;
 
 /// What an input turned out to be.
@@ -47,18 +49,17 @@ pub(super) fn resolve<'d>(
     let mut inputs = Inputs::default();
     let by_name: BTreeMap<(&str, &str), &Output<'d>> =
         outputs.iter().map(|output| ((output.domain, output.at.name.value.as_str()), output)).collect();
+    let egress = declared.mesh.as_ref().and_then(|mesh| mesh.egress.as_deref());
     for ((domain_name, _), product) in &index.products {
         let own = declared.domains.iter().find(|domain| {
             product.folder.strip_prefix(domain.folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
         });
         let (Some(manifest), Some(domain)) = (&product.manifest, own) else { continue };
-        let site = Site { domain_name, domain, product, manifest, default_status: declared.default_status() };
+        let site = Site { domain_name, domain, product, manifest, default_status: declared.default_status(), egress };
         for (name, input) in &manifest.inputs {
             let reads = match input {
                 InputManifest::Source(source) => {
-                    if let SourceKind::Postgres { connection, .. } = &source.source.value {
-                        site.connection(&Spanned { value: connection, span: source.connection }, report);
-                    }
+                    site.source(source, report);
                     Some(Reads::Source)
                 }
                 InputManifest::Product(input) => site.reference(input, index, &by_name, report),
@@ -80,17 +81,62 @@ struct Site<'d, 's> {
     product: &'d Product,
     manifest: &'d ProductManifest,
     default_status: Status,
+    egress: Option<&'s [Destination]>,
+}
+
+/// Host and port of a web address.
+fn web_destination(address: &str) -> Option<(String, u16)> {
+    let (scheme, rest) = address.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let default = if scheme == "https" { 443 } else { 80 };
+    Some(match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host.to_owned(), port.parse().ok()?),
+        _ => (authority.to_owned(), default),
+    })
 }
 
 impl<'d> Site<'d, '_> {
-    fn connection(&self, name: &Spanned<&Name>, report: &mut Report) {
+    fn source(&self, source: &SourceInput, report: &mut Report) {
+        let (kind, span) = (&source.source.value, source.connection);
+        let (name, wanted) = match kind {
+            SourceKind::Postgres { connection, .. } => (Some(connection), ConnectionKind::Postgres),
+            SourceKind::Mysql { connection, .. } => (Some(connection), ConnectionKind::Mysql),
+            _ => match kind.files() {
+                Some(files) if files.scheme() == Scheme::S3 => (files.connection.as_ref(), ConnectionKind::S3),
+                Some(files) if files.scheme() == Scheme::Http => (files.connection.as_ref(), ConnectionKind::Http),
+                _ => (None, ConnectionKind::Http),
+            },
+        };
+        let connection = name.and_then(|name| self.connection(&Spanned { value: name, span }, wanted, report));
+        let destination = match (connection, kind.files()) {
+            (Some(connection), _) if connection.kind() != ConnectionKind::Http => connection.destination(),
+            (_, Some(files)) if files.scheme() == Scheme::Http => web_destination(&files.path),
+            _ => None,
+        };
+        let listed = |(host, port): &(String, u16)| Egress(self.egress.map(<[_]>::to_vec)).host(host, *port);
+        if let Some((host, port)) = destination.filter(|destination| !listed(destination)) {
+            let message = format!("`{host}:{port}` is not in the mesh's `egress`");
+            let hint = "The mesh's owners list in mesh.yaml which hosts sources may connect to.";
+            report.error("MW0165", &self.product.path, source.source.span, message).hint(hint);
+        }
+    }
+
+    fn connection(&self, name: &Spanned<&Name>, wanted: ConnectionKind, report: &mut Report) -> Option<&Connection> {
         let known = || self.domain.manifest.iter().flat_map(|domain| &domain.connections);
-        if known().all(|(connection, _)| connection.value != *name.value) {
+        let Some((_, connection)) = known().find(|(connection, _)| connection.value == *name.value) else {
             let message = format!("the domain `{}` has no connection `{}`", self.domain_name, name.value);
             let noted = report.error("MW0141", &self.product.path, name.span, message);
             let noted = noted.meant(name.value, known().map(|(connection, _)| connection.value.as_str()));
             noted.hint(format!("Connections stand in {}.", self.domain.path));
+            return None;
+        };
+        if connection.kind() != wanted {
+            let (is, wanted) = (connection.kind().as_str(), wanted.as_str());
+            let message = format!("the connection `{}` is of type `{is}`; this source needs `{wanted}`", name.value);
+            report.error("MW0164", &self.product.path, name.span, message).hint("Name another connection.");
+            return None;
         }
+        Some(connection)
     }
 
     fn reference(

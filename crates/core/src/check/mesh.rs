@@ -10,6 +10,7 @@ use super::inputs::{Inputs, Reads};
 use super::modes;
 use super::outputs::{self, Output};
 use crate::contract::Contract;
+use crate::egress::Egress;
 use crate::filter::Predicate;
 use crate::manifest::mesh::DEFAULT_STORAGE;
 use crate::manifest::product::{InputManifest, ProductManifest, RowFilterManifest};
@@ -40,6 +41,7 @@ pub(super) fn assemble(
         name: manifest.name.value.clone(),
         description: manifest.description.clone(),
         storage: manifest.storage.as_ref().map_or(DEFAULT_STORAGE, |storage| storage.value.as_str()).to_owned(),
+        egress: Egress(manifest.egress.clone()),
         classifications: classifications.all,
         policies: declared.policies.clone(),
         domains,
@@ -54,6 +56,7 @@ pub(super) fn without_domains(declared: &Declared) -> Mesh {
         name: name.or_else(|| Name::new("mesh").ok()).expect("`mesh` is a name"),
         description: None,
         storage: DEFAULT_STORAGE.to_owned(),
+        egress: Egress::default(),
         classifications: Vec::new(),
         policies: declared.policies.clone(),
         domains: BTreeMap::new(),

@@ -176,7 +176,8 @@ fn a_sound_mesh_passes_and_is_resolved() {
 
     let sales = mesh.domain("sales").unwrap();
     assert_eq!((sales.owner.as_str(), sales.members.len(), sales.path.as_str()), ("sales_team", 2, "domains/sales"));
-    assert_eq!(sales.connections["shop"].password.as_deref(), Some("${secret:shop}"));
+    let crate::mesh::Connection::Postgres(shop) = &sales.connections["shop"] else { panic!("{:?}", sales.connections) };
+    assert_eq!(shop.password.as_deref(), Some("${secret:shop}"));
     let orders = &sales.products["orders"];
     assert_eq!((orders.status, orders.archetype), (Status::Active, Archetype::SourceAligned));
     let output = &orders.outputs["orders"];
@@ -309,8 +310,8 @@ fn connections() {
     expect(
         &[(SALES, "type: postgres", "type: mysql"), (SALES, "user: reader", "port: 70000\n    user: reader")],
         &[
-            "MW0114 domains/sales/domain.yaml:6:11+5 `mysql` is not a value of `type` / Known here: `postgres`.",
             "MW0117 domains/sales/domain.yaml:9:11+5 `port` must be between 1 and 65535",
+            "MW0164 domains/sales/orders/product.yaml:5:49+4 the connection `shop` is of type `mysql`; this source needs `postgres` / Name another connection.",
         ],
     );
     expect(
@@ -319,12 +320,39 @@ fn connections() {
     );
 }
 
+fn codes(changes: &[Change<'_>]) -> Vec<String> {
+    found(changes).iter().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn sources_on_other_machines() {
+    let of = |source: &str| codes(&[(CUSTOMERS, "type: csv, path: data/*.csv", source)]);
+    let none: [&str; 0] = [];
+    assert_eq!(of("type: csv, path: \"https://example.com/a.csv\""), none);
+    assert_eq!(of("type: csv, path: \"s3://lake/a/*.csv\""), ["MW0164"], "without a connection");
+    assert_eq!(of("type: csv, path: data/*.csv, connection: lake"), ["MW0164"], "a connection without need");
+    for address in ["https://user:secret@example.com/a", "https://example.com", "s3://lake/../a", "https:///a"] {
+        assert!(of(&format!("type: csv, path: {address:?}")).contains(&"MW0122".to_owned()), "{address}");
+    }
+    assert_eq!(of("type: csv, path: \"ftp://example.com/a.csv\""), ["MW0118"]);
+    let egress = |list: &str| codes(&[("mesh.yaml", "storage: data", &format!("storage: data\negress: {list}"))]);
+    assert_eq!(egress("[\"*.example.com\"]"), ["MW0165"], "the database of `sales`");
+    assert_eq!(egress("[\"https://x/\"]"), ["MW0163", "MW0165"]);
+    let encoding = |label: &str| codes(&[(CUSTOMERS, "delimiter: ';'", &format!("delimiter: ';', encoding: {label}"))]);
+    assert_eq!(encoding("windows-1252"), none);
+    assert_eq!(encoding("windows-9999"), ["MW0161"]);
+    let options = "delimiter: ';'";
+    assert_eq!(codes(&[(CUSTOMERS, options, "delimiter: ';', comment: ';'")]), ["MW0123"]);
+    assert_eq!(codes(&[(CUSTOMERS, "type: csv", "type: json"), (CUSTOMERS, options, "records: a.b")]), ["MW0162"]);
+    assert_eq!(codes(&[(CUSTOMERS, "type: csv", "type: json"), (CUSTOMERS, options, "records: $.a")]), none);
+}
+
 #[test]
 fn sources() {
     expect(
         &[(CUSTOMERS, "type: csv", "type: kafka")],
         &[
-            "MW0118 domains/customers/customers/product.yaml:5:27+5 sources of type `kafka` are not available in this version / Available: `csv`, `json`, `parquet`, `postgres`.",
+            "MW0118 domains/customers/customers/product.yaml:5:27+5 sources of type `kafka` are not available in this version / Available: `csv`, `json`, `parquet`, `avro`, `sqlite`, `delta`, `postgres`, `mysql`.",
         ],
     );
     expect(

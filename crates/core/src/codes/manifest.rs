@@ -306,6 +306,21 @@ pub const CODES: &[CodeInfo] = &[
         help: "`records` of a JSON source names the array that holds the records: `$` for the document itself, or keys from its top, as `$.data.items` or as the JSON pointer `/data/items`. Wildcards and places in arrays are not part of it.",
     },
     CodeInfo {
+        code: "MW0163",
+        title: "Not a host",
+        help: "`egress` of mesh.yaml lists where sources may connect to: a host name (`db.internal`), with a port (`db.internal:5432`), all hosts below a name (`*.example.com`), or an address. It is no URL.",
+    },
+    CodeInfo {
+        code: "MW0164",
+        title: "The connection does not fit the source",
+        help: "A `postgres` source needs a connection of type `postgres`, a `mysql` source one of type `mysql`, a path `s3://…` one of type `s3`. A path `https://…` may name one of type `http`, which holds the credentials for its host. Files of the domain's own folder need none.",
+    },
+    CodeInfo {
+        code: "MW0165",
+        title: "The mesh does not let sources connect there",
+        help: "`egress` of mesh.yaml lists the hosts that sources may connect to, and this one is not among them. The list belongs to the mesh's owners: a domain cannot widen it.",
+    },
+    CodeInfo {
         code: "MW0170",
         title: "Nothing tells what is new",
         help: "An output of mode `append` or `merge` reads only what is new since the last run. One of its inputs says how to tell: `incremental: files` (files that were not there), `incremental: publication` (what another product has published since) or `incremental: cursor(column)` (rows with a greater value in a column that only rises).",

@@ -106,9 +106,11 @@ pub const CODES: &[CodeInfo] = &[
     },
     CodeInfo {
         code: "MW0525",
-        title: "TLS that is not available",
-        help: "The connection asks for `tls: require`, which this version cannot do yet. Use `tls: disable` over a \
-               network that you trust, or a local TLS proxy.",
+        title: "TLS that failed",
+        help: "The connection to a database could not be encrypted as its `tls` says. `prefer` (the default) encrypts if the \
+               server can; `require` always does, whoever answers; `verify-full` also wants a certificate of a known \
+               authority for the connection's host. `ca: ${secret:name}` holds the authority's certificate in PEM where \
+               the machine does not know it.",
     },
     CodeInfo {
         code: "MW0530",
@@ -144,5 +146,60 @@ pub const CODES: &[CodeInfo] = &[
         help: "`records` of a JSON source says where in the document the records are: `$` for the document itself, \
                `$.data.items` (or the JSON pointer `/data/items`) for an array inside. The document has no such key: it \
                has changed, or the path is misspelt.",
+    },
+    CodeInfo {
+        code: "MW0535",
+        title: "a SQLite file that cannot be read",
+        help: "The file is damaged or no SQLite database, the path matches several files, or the database has a write-ahead log that cannot be read in a folder where nothing may be written. Copy a database with `.backup` of sqlite3, or let its writer close it, so that all changes are in the one file.",
+    },
+    CodeInfo {
+        code: "MW0536",
+        title: "a damaged Avro file",
+        help: "The file is no whole Avro object container file, or its schema has a type that cannot be read.",
+    },
+    CodeInfo {
+        code: "MW0537",
+        title: "a Delta table that cannot be read",
+        help: "The folder holds no Delta table, not the version that the source pins, or a table with features that cannot be read. The server's log names the reason.",
+    },
+    CodeInfo {
+        code: "MW0540",
+        title: "a host that sources may not connect to",
+        help: "`egress` of mesh.yaml lists the hosts that sources may reach. Without a list, other machines may be reached, but for HTTP and S3 never this machine itself, its link (169.254.0.0/16, which is where clouds have their metadata services) and the like: what listens there trusts whoever can reach it. A host stands in the list as `host`, `host:port`, `*.example.com` or an address. What a name resolves to is decided on, not the name alone.",
+    },
+    CodeInfo {
+        code: "MW0541",
+        title: "a server that does not answer",
+        help: "The host is not known, refuses the connection, or does not answer in time. Requests are tried a few times within a bounded time. The run fails; the publication before it is still served.",
+    },
+    CodeInfo {
+        code: "MW0542",
+        title: "a server that refuses",
+        help: "The server answered, but with an error: it cannot answer now (429, 500 to 504, after several attempts), wants other credentials (401, 403), or does something that is not understood. The run fails; the publication before it is still served.",
+    },
+    CodeInfo {
+        code: "MW0543",
+        title: "a server that went away in the middle",
+        help: "The transfer broke off and could not be continued. A file is only read when all of it has come. The run fails; the publication before it is still served.",
+    },
+    CodeInfo {
+        code: "MW0544",
+        title: "more than a run may fetch",
+        help: "Files of other machines are fetched into the run's own temporary folder, within the run's `spill_bytes`.",
+    },
+    CodeInfo {
+        code: "MW0545",
+        title: "a file that changed while it was read",
+        help: "The object was replaced between listing and reading it. Run again.",
+    },
+    CodeInfo {
+        code: "MW0546",
+        title: "an S3 store that refuses",
+        help: "The address of the store or the bucket is wrong, or the store does not accept the credentials. They come from the secrets that `access_key_id` and `secret_access_key` of the connection name; without them the store is asked as anybody, never with credentials of the machine.",
+    },
+    CodeInfo {
+        code: "MW0547",
+        title: "a redirect that is not followed",
+        help: "A redirect may lead to the same host, or to one that `egress` of mesh.yaml lists, and never from https to http: otherwise whoever controls the address could make the run read what only this machine can reach.",
     },
 ];

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use super::text::{self, secret_name};
-use crate::mesh::{Connection, ConnectionKind};
+use super::connection::{self, ConnectionManifest};
+use super::text;
+use crate::mesh::Connection;
 use crate::name::Name;
 use crate::reader::{Fields, Findings, Spanned, shown};
 use crate::yaml::Node;
@@ -27,41 +28,9 @@ pub struct DomainManifest {
     pub members: Vec<String>,
     /// A storage root of its own, as `storage` in mesh.yaml.
     pub storage: Option<Spanned<String>>,
-    /// Databases that its sources name.
+    /// Databases, S3 stores and web servers that its sources (and its storage) name.
     #[schemars(with = "BTreeMap<Name, ConnectionManifest>", default)]
     pub connections: Vec<(Spanned<Name>, Connection)>,
-}
-
-/// A database.
-#[derive(Clone, Debug, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-#[allow(dead_code, reason = "the declared shape of `Connection`, for the JSON Schema")]
-struct ConnectionManifest {
-    /// What kind of database.
-    #[schemars(rename = "type")]
-    kind: ConnectionKind,
-    /// Host name or address.
-    host: String,
-    /// Default: 5432.
-    port: Option<u16>,
-    /// Name of the database.
-    database: String,
-    /// User to connect as; it needs to read only.
-    user: String,
-    /// A reference to a secret; never the password itself.
-    #[schemars(regex(pattern = r"^\$\{secret:[a-z][a-z0-9_]{0,62}\}$"))]
-    password: Option<String>,
-    /// Whether the connection is encrypted. Default: `prefer`.
-    tls: Option<Tls>,
-}
-
-#[derive(Clone, Copy, Debug, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-#[allow(dead_code, reason = "for the JSON Schema")]
-enum Tls {
-    Disable,
-    Prefer,
-    Require,
 }
 
 /// Reads it; `None` only when the file is not a map. `folder` names the domain when it does not name itself.
@@ -77,7 +46,7 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node, folder: &str) -> Opt
         connections: fields
             .named("connections")
             .into_iter()
-            .filter_map(|(name, node)| Some((name.clone(), connection(findings, &name, node)?)))
+            .filter_map(|(name, node)| Some((name.clone(), connection::read(findings, &name, node)?)))
             .collect(),
     };
     fields.finish();
@@ -105,58 +74,4 @@ fn is_user_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b'+'))
-}
-
-fn connection<'n>(findings: &'n Findings<'n>, name: &Spanned<Name>, node: &'n Node) -> Option<Connection> {
-    let fields = Fields::under(findings, node, format!("the connection `{}`", name.value), name.span)?;
-    let plain = |key: &'static str| {
-        let text = fields.required_text(key)?;
-        (!text::refuse_template(findings, text)).then(|| text.value.to_owned())
-    };
-    fields.required_node("type");
-    let connection = Connection {
-        kind: fields
-            .choice("type", &[("postgres", ConnectionKind::Postgres)])
-            .map_or(ConnectionKind::Postgres, |kind| kind.value),
-        host: plain("host").unwrap_or_default(),
-        port: port(&fields),
-        database: plain("database").unwrap_or_default(),
-        user: plain("user").unwrap_or_default(),
-        password: password(&fields),
-        tls: fields
-            .choice("tls", &[("disable", "disable"), ("prefer", "prefer"), ("require", "require")])
-            .map(|tls| tls.value.to_owned()),
-    };
-    if connection.host.contains(['@', '/', ':']) && !connection.host.starts_with('/') {
-        let hint = "Write host, port, database and user each under its own key, and the password as `${secret:name}`.";
-        findings.error_hinting(
-            "MW0123",
-            fields.span_of("host"),
-            "`host` must be a host name or an address alone",
-            hint,
-        );
-    }
-    fields.finish();
-    Some(connection)
-}
-
-fn port(fields: &Fields<'_>) -> Option<u16> {
-    let port = fields.u64("port")?;
-    let value = u16::try_from(port.value).ok().filter(|port| *port > 0);
-    if value.is_none() {
-        fields.findings().error("MW0117", port.span, "`port` must be between 1 and 65535");
-    }
-    value
-}
-
-/// The message never repeats what was written: it may be the password.
-fn password(fields: &Fields<'_>) -> Option<String> {
-    let node = fields.node("password")?;
-    if let Some(text) = node.as_text().filter(|text| secret_name(text).is_some()) {
-        return Some(text.to_owned());
-    }
-    let hint = "Write `password: ${secret:NAME}`, put the value into the secrets folder or the variable \
-                MW_SECRET_<DOMAIN>_<NAME>, and change this password: it has been in a file.";
-    fields.findings().error_hinting("MW0130", node.span, "a password stands in the manifest", hint);
-    None
 }

@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 
 use super::{product, text};
+use crate::egress::Destination;
 use crate::name::Name;
 use crate::product::Status;
-use crate::reader::{Fields, Findings, Spanned};
+use crate::reader::{Fields, Findings, Spanned, shown};
 use crate::yaml::Node;
 
 /// The mesh: its name, where data is kept.
@@ -19,6 +20,10 @@ pub struct MeshManifest {
     /// Default storage root: a folder relative to the mesh folder, an absolute folder, or a `file://` URL. Default:
     /// `.meshwork/data`.
     pub storage: Option<Spanned<String>>,
+    /// Hosts that sources may connect to: `host`, `host:port`, `*.example.com` or an address. Without a list every host may
+    /// be reached but this machine and its link, which must always be listed for HTTP and S3.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub egress: Option<Vec<Destination>>,
     /// What products take that do not say otherwise.
     #[schemars(default)]
     pub defaults: Defaults,
@@ -41,10 +46,25 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node) -> Option<MeshManife
         name: product::or_fallback(fields.required_name("name"), "mesh", fields.at()),
         description: fields.string("description"),
         storage: fields.text("storage").and_then(|text| text::storage_root(findings, text)),
+        egress: egress(&fields),
         defaults: fields.fields("defaults").map(defaults).unwrap_or_default(),
     };
     fields.finish();
     Some(manifest)
+}
+
+fn egress(fields: &Fields<'_>) -> Option<Vec<Destination>> {
+    fields.node("egress")?;
+    let read = |text: Spanned<&str>| {
+        let destination = Destination::parse(text.value);
+        if destination.is_none() {
+            let message = format!("`{}` is not a host", shown(text.value));
+            let hint = "Write `host`, `host:port`, `*.example.com` or an address, without `https://` and a path.";
+            fields.findings().error_hinting("MW0163", text.span, message, hint);
+        }
+        destination
+    };
+    Some(fields.texts("egress").into_iter().filter_map(read).collect())
 }
 
 fn defaults(fields: Fields<'_>) -> Defaults {

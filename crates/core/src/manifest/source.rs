@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 
 use super::incremental::incremental;
 use super::product::SourceInput;
-use super::text::{inner_path, refuse_template};
+use super::text::{inner_path, refuse_template, source_path};
 use crate::name::Name;
-use crate::product::{Absent, CsvOptions, Files, JsonOptions, SourceKind, record_path};
+use crate::product::{Absent, CsvOptions, Files, JsonOptions, Scheme, SourceKind, record_path};
 use crate::reader::{Fields, Spanned, shown};
-use crate::yaml::NodeKind;
+use crate::yaml::{NodeKind, Span};
 
 #[derive(JsonSchema)]
 #[schemars(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
@@ -16,24 +16,64 @@ use crate::yaml::NodeKind;
 pub(super) enum SourceManifest {
     /// Comma-separated values; gzip, zstd, bzip2 and xz are recognised.
     Csv {
-        /// Path or glob, relative to the domain's folder.
+        /// Path or glob below the domain's folder, `s3://bucket/key` or `https://host/path`.
         path: String,
+        /// A connection of domain.yaml: for S3, and for a web server that wants credentials.
+        connection: Option<Name>,
         /// How the file is written.
         #[schemars(default)]
         options: CsvOptions,
     },
     /// JSON: one object a line, an array of objects, or records inside a document.
     Json {
-        /// Path or glob, relative to the domain's folder.
+        /// Path or glob below the domain's folder, `s3://bucket/key` or `https://host/path`.
         path: String,
+        /// A connection of domain.yaml: for S3, and for a web server that wants credentials.
+        connection: Option<Name>,
         /// Where the records are.
         #[schemars(default)]
         options: JsonOptions,
     },
-    /// Apache Parquet.
+    /// Apache Parquet; folders such as `year=2024` become columns.
     Parquet {
-        /// Path or glob, relative to the domain's folder.
+        /// Path or glob below the domain's folder, `s3://bucket/key` or `https://host/path`.
         path: String,
+        /// A connection of domain.yaml: for S3, and for a web server that wants credentials.
+        connection: Option<Name>,
+    },
+    /// Apache Avro object container files.
+    Avro {
+        /// Path or glob below the domain's folder, `s3://bucket/key` or `https://host/path`.
+        path: String,
+        /// A connection of domain.yaml: for S3, and for a web server that wants credentials.
+        connection: Option<Name>,
+    },
+    /// A table or query of one SQLite file; exactly one of `table` and `query`.
+    Sqlite {
+        /// Path or glob below the domain's folder, `s3://bucket/key` or `https://host/path`.
+        path: String,
+        /// A connection of domain.yaml: for S3, and for a web server that wants credentials.
+        connection: Option<Name>,
+        /// The table.
+        table: Option<String>,
+        /// A query that only reads.
+        query: Option<String>,
+    },
+    /// A Delta table: its folder.
+    Delta {
+        /// The table's folder, relative to the domain's folder.
+        path: String,
+        /// A version of it. Default: the newest.
+        version: Option<u64>,
+    },
+    /// A table or query of a MySQL or MariaDB database; exactly one of `table` and `query`.
+    Mysql {
+        /// A connection of domain.yaml.
+        connection: Name,
+        /// `table` or `database.table`
+        table: Option<String>,
+        /// A query that only reads.
+        query: Option<String>,
     },
     /// A table or query of a PostgreSQL database; exactly one of `table` and `query`.
     Postgres {
@@ -46,7 +86,7 @@ pub(super) enum SourceManifest {
     },
 }
 
-const TYPES: [&str; 4] = ["csv", "json", "parquet", "postgres"];
+const TYPES: [&str; 8] = ["csv", "json", "parquet", "avro", "sqlite", "delta", "postgres", "mysql"];
 
 pub(super) fn read(outer: &Fields<'_>) -> Option<SourceInput> {
     let incremental = incremental(outer);
@@ -57,20 +97,38 @@ pub(super) fn read(outer: &Fields<'_>) -> Option<SourceInput> {
         "csv" => {
             let files = files(&fields);
             let options = fields.fields("options").map(csv_options).unwrap_or_default();
-            (files.map(|files| SourceKind::Csv { files, options }), span)
+            (files.map(|files| SourceKind::Csv { files, options }), at(&fields, span))
         }
         "json" => {
             let files = files(&fields);
             let options = fields.fields("options").map(json_options).unwrap_or_default();
-            (files.map(|files| SourceKind::Json { files, options }), span)
+            (files.map(|files| SourceKind::Json { files, options }), at(&fields, span))
         }
-        "parquet" => (files(&fields).map(|files| SourceKind::Parquet { files }), span),
+        "parquet" => (files(&fields).map(|files| SourceKind::Parquet { files }), at(&fields, span)),
+        "avro" => (files(&fields).map(|files| SourceKind::Avro { files }), at(&fields, span)),
+        "sqlite" => {
+            let files = files(&fields);
+            let (table, query) = table_or_query(&fields, "sqlite");
+            (files.map(|files| SourceKind::Sqlite { files, table, query }), at(&fields, span))
+        }
+        "delta" => {
+            let path = fields.required_text("path").and_then(|text| inner_path(fields.findings(), text));
+            let version = fields.u64("version").map(|version| version.value);
+            (path.map(|path| SourceKind::Delta { files: Files::at(path.value), version }), span)
+        }
         "postgres" => {
             let connection = fields.required_name("connection");
-            let at = connection.as_ref().map_or(span, |connection| connection.span);
-            (postgres(&fields, connection.map(|c| c.value)), at)
+            let (table, query) = table_or_query(&fields, "postgres");
+            let kind = connection.map(|c| SourceKind::Postgres { connection: c.value, table, query });
+            (kind, at(&fields, span))
         }
-        later @ ("kafka" | "avro" | "sqlite" | "delta" | "mysql" | "excel" | "iceberg") => {
+        "mysql" => {
+            let connection = fields.required_name("connection");
+            let (table, query) = table_or_query(&fields, "mysql");
+            let kind = connection.map(|c| SourceKind::Mysql { connection: c.value, table, query });
+            (kind, at(&fields, span))
+        }
+        later @ ("kafka" | "excel" | "iceberg") => {
             let message = format!("sources of type `{later}` are not available in this version");
             outer.findings().error_hinting("MW0118", span, message, format!("Available: `{}`.", TYPES.join("`, `")));
             return None;
@@ -87,22 +145,41 @@ pub(super) fn read(outer: &Fields<'_>) -> Option<SourceInput> {
 }
 
 fn files(fields: &Fields<'_>) -> Option<Files> {
+    let connection = fields.name("connection").map(|name| name.value);
     let text = fields.required_text("path")?;
-    inner_path(fields.findings(), text).map(|path| Files::at(path.value))
+    let path = source_path(fields.findings(), text)?;
+    let files = Files { path: path.value, connection };
+    match files.scheme() {
+        Scheme::S3 if files.connection.is_none() => {
+            let hint =
+                "Declare the store under `connections` of domain.yaml, and name it as `connection` of the source.";
+            fields.findings().error_hinting("MW0164", text.span, "an S3 source names no connection", hint);
+        }
+        Scheme::Folder if files.connection.is_some() => {
+            let message = "files of the domain's folder need no connection";
+            fields.findings().error_hinting("MW0164", fields.span_of("connection"), message, "Remove it.");
+        }
+        _ => {}
+    }
+    Some(files)
 }
 
-fn postgres(fields: &Fields<'_>, connection: Option<Name>) -> Option<SourceKind> {
-    let table = fields.text("table");
-    let query = fields.text("query");
+/// Where the connection is named.
+fn at(fields: &Fields<'_>, otherwise: Span) -> Span {
+    fields.node("connection").map_or(otherwise, |node| node.span)
+}
+
+fn table_or_query(fields: &Fields<'_>, kind: &str) -> (Option<String>, Option<String>) {
+    let (table, query) = (fields.text("table"), fields.text("query"));
     if table.is_some() == query.is_some() {
-        let message = "a postgres source has either a `table` or a `query`";
+        let message = format!("a {kind} source has either a `table` or a `query`");
         fields.findings().error("MW0112", fields.at(), message);
     }
     for text in [table, query].into_iter().flatten() {
         refuse_template(fields.findings(), text);
     }
     let owned = |text: Option<Spanned<&str>>| text.map(|text| text.value.to_owned());
-    Some(SourceKind::Postgres { connection: connection?, table: owned(table), query: owned(query) })
+    (owned(table), owned(query))
 }
 
 fn csv_options(fields: Fields<'_>) -> CsvOptions {

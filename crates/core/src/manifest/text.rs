@@ -34,6 +34,37 @@ pub fn inner_path(findings: &Findings<'_>, text: Spanned<&str>) -> Option<Spanne
     }
 }
 
+/// A path of a source: inside the domain's folder, `s3://bucket/key`, or `https://host/path`.
+pub fn source_path(findings: &Findings<'_>, text: Spanned<&str>) -> Option<Spanned<String>> {
+    let address = match text.value.split_once("://") {
+        Some(("s3" | "http" | "https", rest)) => rest,
+        _ => return inner_path(findings, text),
+    };
+    if refuse_template(findings, text) {
+        return None;
+    }
+    let (authority, key) = address.split_once('/').unwrap_or((address, ""));
+    let refused = if authority.is_empty() || key.is_empty() {
+        Some("names no file")
+    } else if authority.contains('@') {
+        Some("holds a user or a password, which belong into a connection")
+    } else if text.value.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+        Some("holds a character that addresses may not hold")
+    } else if key.split('/').any(|part| part == "..") {
+        Some("holds `..`")
+    } else {
+        None
+    };
+    match refused {
+        None => Some(text.map(str::to_owned)),
+        Some(why) => {
+            // The address is not repeated: it may hold a password.
+            findings.error("MW0122", text.span, format!("the address {why}"));
+            None
+        }
+    }
+}
+
 fn problem(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         return Some("is empty");

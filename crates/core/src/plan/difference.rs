@@ -52,6 +52,7 @@ fn mesh(applied: Option<&Mesh>, next: &Mesh, changes: &mut Vec<Change>) {
             details.extend(moved("name", &old.name, &next.name));
             details.extend(moved("storage", &old.storage, &next.storage));
             details.extend(altered("description", &old.description, &next.description));
+            details.extend(egress(old, next));
             let named = |mesh: &Mesh| mesh.classifications.iter().map(|c| (c.name.to_string(), c.clone())).collect();
             details.extend(entries("classification", &named(old), &named(next)));
             let files = |mesh: &Mesh| {
@@ -67,6 +68,15 @@ fn mesh(applied: Option<&Mesh>, next: &Mesh, changes: &mut Vec<Change>) {
         changes.push(Change { action, object: Object::Mesh, name, domain: None, details, affects: Vec::new() });
     }
     domain_policies(applied, next, changes);
+}
+
+/// Where sources may connect to: with a list, each host; an empty one is not the same as none.
+fn egress(old: &Mesh, next: &Mesh) -> Vec<Detail> {
+    let hosts = |mesh: &Mesh| mesh.egress.0.iter().flatten().map(|host| (host.to_string(), ())).collect();
+    let mut details = entries("egress", &hosts(old), &hosts(next));
+    let list = |mesh: &Mesh| mesh.egress.0.as_ref().map(|_| ());
+    details.extend(altered("the list of egress", &list(old), &list(next)));
+    details
 }
 
 /// A domain's own access policies count as its change.

@@ -140,6 +140,7 @@ impl World {
             name: name("acme"),
             description: None,
             storage: "storage".to_owned(),
+            egress: crate::egress::Egress::default(),
             classifications: vec![
                 class("pii", None, Mask::HmacSha256),
                 class("health", Some("pii"), Mask::ReplaceWithNull),

@@ -14,7 +14,7 @@ use super::{Bounds, Examined, combination, table};
 use crate::source::file::find;
 use crate::source::guess::{self, Format};
 use crate::source::json::paths::{Leaf, paths};
-use crate::source::{self, Reading, Secrets};
+use crate::source::{self, Access, Reading, Secrets};
 
 /// Files that are read as one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +143,8 @@ pub async fn file(folder: &Path, pattern: &Pattern, shown: &str, bounds: Bounds)
             SourceSpec::Json { files: files.clone(), options: JsonOptions { absent: Absent::Null, ..options.clone() } };
     }
     let fields: Vec<Field> = leaves.iter().map(|(path, leaf)| json_field(path, *leaf)).collect();
-    let opened = source::open(&pattern.name, &reads, &fields, &reading, &Secrets::default(), "init").await?;
+    let opened =
+        source::open(&pattern.name, &reads, &fields, &reading, &Access::here("init", Secrets::default())).await?;
     // The paths come first; the keys that they begin with stand behind them.
     let wanted = if leaves.is_empty() { table::all(&opened) } else { (0..leaves.len()).collect() };
     let mut examined = table::examine(&pattern.name, source, &opened, &wanted, typed, bounds).await?;

@@ -1,6 +1,6 @@
 //! The tables of a PostgreSQL database: what its catalog declares, and what their rows hold.
 
-use meshwork_control::port::data::SourceSpec;
+use meshwork_control::port::data::{DatabaseSpec, SourceSpec};
 use meshwork_core::infer::{Catalog, ForeignKey, ProfiledType, ProposedSource};
 use meshwork_core::types::ColumnType;
 use meshwork_core::{Error, Result};
@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::{Bounds, Examined, table};
 use crate::native::column_type;
-use crate::source::{self, PostgresColumn, Reading, Secrets, postgres_client, postgres_columns};
+use crate::source::{self, Access, PostgresColumn, Reading, postgres_client, postgres_columns};
 
 /// What cannot be read as rows of a table of ours: internals of the server and of its extensions.
 const TABLES: &str = "
@@ -51,14 +51,13 @@ pub struct Wanted {
 
 /// All wanted tables that the connection's user may read.
 pub async fn postgres(
-    spec: &SourceSpec,
+    spec: &DatabaseSpec,
     wanted: &Wanted,
-    secrets: &Secrets,
-    domain: &str,
+    access: &Access,
     bounds: Bounds,
     heard: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Vec<Examined>> {
-    let client = postgres_client("source", spec, secrets, domain).await?;
+    let client = postgres_client("source", spec, access).await?;
     let found = client.query(TABLES, &[&wanted.schema]).await.map_err(|error| unread(&error))?;
     let mut examined = Vec::new();
     for row in &found {
@@ -67,7 +66,7 @@ pub async fn postgres(
             continue;
         }
         heard(&name.plain());
-        let mut one = rows(&client, &name, spec, secrets, domain, bounds).await?;
+        let mut one = rows(&client, &name, spec, access, bounds).await?;
         one.profile.description = row.get(2);
         catalog(&client, &name, &mut one).await?;
         examined.push(one);
@@ -98,14 +97,7 @@ fn quoted(name: &str) -> String {
 }
 
 /// All values as texts: their types come from the catalog.
-async fn rows(
-    client: &Client,
-    name: &Named,
-    spec: &SourceSpec,
-    secrets: &Secrets,
-    domain: &str,
-    bounds: Bounds,
-) -> Result<Examined> {
+async fn rows(client: &Client, name: &Named, spec: &DatabaseSpec, access: &Access, bounds: Bounds) -> Result<Examined> {
     let columns =
         postgres_columns(client, &format!("SELECT * FROM {}", name.quoted())).await.map_err(|e| unread(&e))?;
     let texts: Vec<String> = columns
@@ -121,21 +113,9 @@ async fn rows(
             }
         })
         .collect();
-    let SourceSpec::Postgres { host, port, database, user, password, tls, .. } = spec else {
-        return Err(Error::internal("MW1103", "not a PostgreSQL source"));
-    };
     let query = format!("SELECT {} FROM {} LIMIT {}", texts.join(", "), name.quoted(), bounds.rows + 1);
-    let whole = SourceSpec::Postgres {
-        host: host.clone(),
-        port: *port,
-        database: database.clone(),
-        user: user.clone(),
-        password: password.clone(),
-        tls: tls.clone(),
-        table: None,
-        query: Some(query),
-    };
-    let opened = source::open("source", &whole, &[], &Reading::default(), secrets, domain).await?;
+    let whole = SourceSpec::Postgres(DatabaseSpec { table: None, query: Some(query), ..spec.clone() });
+    let opened = source::open("source", &whole, &[], &Reading::default(), access).await?;
     let source = ProposedSource::Database { kind: "postgres", table: name.plain(), query: cast(name, &columns) };
     let mut one = table::examine(&name.plain(), source, &opened, &table::all(&opened), true, bounds).await?;
     for (profile, column) in one.profile.columns.iter_mut().zip(&columns) {

@@ -16,6 +16,8 @@ pub struct SourceFile {
     pub path: PathBuf,
     /// The domain's folder, canonical.
     folder: PathBuf,
+    /// What the folders say of it, as in `year=2024/month=5`: names with values, where they have one.
+    pub partitions: Vec<(String, Option<String>)>,
 }
 
 impl SourceFile {
@@ -25,7 +27,13 @@ impl SourceFile {
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let real = path.canonicalize().map_err(|error| unreadable(&name, &error))?;
         let folder = real.parent().unwrap_or(Path::new("/")).to_owned();
-        Ok(Self { name, path: real, folder })
+        Ok(Self { name, path: real, folder, partitions: Vec::new() })
+    }
+
+    /// The same file, which people know by another name.
+    #[must_use]
+    pub fn called(self, name: &str) -> Self {
+        Self { name: name.to_owned(), partitions: partitions(name), ..self }
     }
 
     /// Opens it for reading. What was swapped for a link, a pipe or a device since it was found is refused.
@@ -112,7 +120,9 @@ pub fn find(input: &str, folder: &Path, pattern: &str) -> Result<Vec<SourceFile>
         let last = at + 1 == parts.len();
         let mut next = Vec::new();
         for base in found {
-            if is_glob(part) {
+            if part == "**" && !last {
+                folders(&root, base, 0, &mut next)?;
+            } else if is_glob(part) {
                 let entries = std::fs::read_dir(&base).map_err(|error| unreadable(&shown(&root, &base), &error))?;
                 for entry in entries {
                     let entry = entry.map_err(|error| unreadable(&shown(&root, &base), &error))?;
@@ -148,12 +158,93 @@ pub fn find(input: &str, folder: &Path, pattern: &str) -> Result<Vec<SourceFile>
         if !meta.is_file() {
             return Err(not_a_file(&name));
         }
-        files.push(SourceFile { name, path, folder: root.clone() });
+        let partitions = partitions(&name);
+        files.push(SourceFile { name, path, folder: root.clone(), partitions });
     }
     if files.is_empty() {
         return Err(missing(input, &root, pattern, &parts));
     }
     Ok(files)
+}
+
+/// A folder of the domain, with the domain's own: both canonical.
+pub fn find_folder(input: &str, folder: &Path, path: &str) -> Result<(PathBuf, PathBuf)> {
+    let root = folder.canonicalize().map_err(|error| unreadable(&folder.display().to_string(), &error))?;
+    let relative = Path::new(path).strip_prefix(folder).unwrap_or(Path::new(path));
+    if relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+        return Err(leaves(path));
+    }
+    let at = root.join(relative).canonicalize().ok().filter(|at| at.is_dir()).ok_or_else(|| {
+        Error::environment("MW0501", format!("input `{input}`: there is no folder `{path}`"))
+            .hint("paths are relative to the domain's folder")
+    })?;
+    if at.starts_with(&root) { Ok((root, at)) } else { Err(leaves(path)) }
+}
+
+/// The folder and all below it. Links are not followed: they could lead around in circles.
+fn folders(root: &Path, base: PathBuf, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
+    if depth < 16 {
+        let entries = std::fs::read_dir(&base).map_err(|error| unreadable(&shown(root, &base), &error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| unreadable(&shown(root, &base), &error))?;
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            if !hidden && entry.file_type().is_ok_and(|ty| ty.is_dir()) {
+                folders(root, entry.path(), depth + 1, found)?;
+            }
+        }
+    }
+    found.push(base);
+    Ok(())
+}
+
+/// What Hive and Spark write where a partition has no value.
+const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// The `key=value` folders of a path.
+pub fn partitions(path: &str) -> Vec<(String, Option<String>)> {
+    let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
+    let pairs = folders.split('/').filter_map(|folder| folder.split_once('=')).filter(|(key, _)| !key.is_empty());
+    pairs.map(|(key, value)| (unescaped(key), (value != NO_VALUE).then(|| unescaped(value)))).collect()
+}
+
+/// Without percent encoding, in which writers put what file names cannot hold.
+fn unescaped(text: &str) -> String {
+    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let code = after
+            .get(..2)
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match code {
+            Some(byte) if *first == b'%' => {
+                out.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+}
+
+/// Whether a path is what a glob names: `*` and `?` within one part, `**` for any number of parts.
+pub fn matches_path(pattern: &str, path: &str) -> bool {
+    fn rest(pattern: &[&str], path: &[&str]) -> bool {
+        match (pattern.split_first(), path.split_first()) {
+            (None, None) => true,
+            (Some((&"**", after)), _) if !after.is_empty() => {
+                rest(after, path) || path.split_first().is_some_and(|(_, below)| rest(pattern, below))
+            }
+            (Some((first, after)), Some((name, below))) => {
+                // As in a shell, a leading dot must be asked for.
+                (first.starts_with('.') || !name.starts_with('.')) && matches(first, name) && rest(after, below)
+            }
+            _ => false,
+        }
+    }
+    rest(&pattern.split('/').collect::<Vec<_>>(), &path.split('/').collect::<Vec<_>>())
 }
 
 fn missing(input: &str, root: &Path, pattern: &str, parts: &[String]) -> Error {
@@ -177,7 +268,7 @@ fn missing(input: &str, root: &Path, pattern: &str, parts: &[String]) -> Error {
     }
 }
 
-fn confine(name: &str, root: &Path, path: &Path) -> Result<()> {
+pub fn confine(name: &str, root: &Path, path: &Path) -> Result<()> {
     let real = path.canonicalize().map_err(|error| unreadable(name, &error))?;
     if real.starts_with(root) { Ok(()) } else { Err(leaves(name)) }
 }
@@ -206,7 +297,7 @@ fn shown(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
-fn is_glob(part: &str) -> bool {
+pub fn is_glob(part: &str) -> bool {
     part.contains(['*', '?'])
 }
 
@@ -256,6 +347,31 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn paths_of_several_parts() {
+        for (pattern, path, expected) in [
+            ("a/**/*.csv", "a/b.csv", true),
+            ("a/**/*.csv", "a/x/y/b.csv", true),
+            ("a/*/*.csv", "a/x/y/b.csv", false),
+            ("**/b.csv", "b.csv", true),
+            ("a/*", "a/.b", false),
+        ] {
+            assert_eq!(matches_path(pattern, path), expected, "{pattern} {path}");
+        }
+        let folder = tempfile::tempdir().expect("temp");
+        fs::create_dir_all(folder.path().join("lake/year=2024/month=5")).expect("creates");
+        for name in ["lake/year=2024/month=5/a.csv", "lake/b.csv"] {
+            fs::write(folder.path().join(name), "x").expect("writes");
+        }
+        let found = names(folder.path(), "lake/**/*.csv");
+        assert_eq!(found, Ok(vec!["lake/b.csv".to_owned(), "lake/year=2024/month=5/a.csv".to_owned()]));
+        let value = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            partitions("lake/year=2024/city=K%C3%B6ln/x=__HIVE_DEFAULT_PARTITION__/a=b.parquet"),
+            [("year".to_owned(), value("2024")), ("city".to_owned(), value("Köln")), ("x".to_owned(), None)]
+        );
     }
 
     #[test]

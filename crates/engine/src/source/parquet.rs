@@ -12,16 +12,20 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::file::SourceFile;
 use super::stream::{Assembly, FilePartition, Sink};
-use super::{BATCH_ROWS, Reading, Source};
+use super::text::{TextColumn, TextType};
+use super::{BATCH_ROWS, Reading, Source, Typing};
 
 #[derive(Debug)]
 struct ParquetSource {
+    /// The columns of the files, then those that their folders name.
     schema: SchemaRef,
+    types: Vec<TextType>,
     files: Vec<SourceFile>,
     reading: Reading,
 }
 
-pub fn open(files: Vec<SourceFile>, reading: Reading) -> Result<Arc<dyn Source>> {
+pub fn open(files: Vec<SourceFile>, typing: &Typing, reading: Reading) -> Result<Arc<dyn Source>> {
+    let keys = |file: &SourceFile| file.partitions.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
     let mut known: Option<(SchemaRef, &SourceFile)> = None;
     for file in &files {
         let schema = columns(&builder(file)?);
@@ -32,7 +36,44 @@ pub fn open(files: Vec<SourceFile>, reading: Reading) -> Result<Arc<dyn Source>>
         }
     }
     let schema = known.map_or_else(|| Arc::new(Schema::empty()), |(schema, _)| schema);
-    Ok(Arc::new(ParquetSource { schema, files, reading }))
+    let folders: Vec<String> = files.first().map(&keys).unwrap_or_default();
+    if let Some(other) = files.iter().find(|file| keys(file) != folders) {
+        let (first, names) = (&files[0].name, folders.join(", "));
+        return Err(Error::check(
+            "MW0507",
+            format!("`{}` lies in folders of other names than `{first}` ({names})", other.name),
+        )
+        .hint("all files of one source lie in folders of the same names, such as `year=…/month=…`"));
+    }
+    // A column that the file itself has counts; its folder only repeats it.
+    let folders: Vec<String> = folders.into_iter().filter(|key| schema.index_of(key).is_err()).collect();
+    let types: Vec<TextType> = folders.iter().map(|key| typing.or_text(key)).collect();
+    let own = schema.fields().iter().cloned();
+    let named = folders.iter().zip(&types).map(|(key, ty)| Arc::new(ArrowField::new(key, ty.arrow(), true)));
+    let schema = Arc::new(Schema::new(own.chain(named).collect::<Vec<_>>()));
+    Ok(Arc::new(ParquetSource { schema, types, files, reading }))
+}
+
+impl ParquetSource {
+    /// One row of what the folders of a file say. A text that does not fit its type is a failing row, told once.
+    fn constants(&self, file: &SourceFile) -> Vec<ArrayRef> {
+        let own = self.schema.fields().len() - self.types.len();
+        let value = |(ty, field): (&TextType, &Arc<ArrowField>)| {
+            let mut column = TextColumn::new(ty);
+            let text =
+                file.partitions.iter().find(|(key, _)| key == field.name()).and_then(|(_, value)| value.as_deref());
+            match text {
+                None => column.append_null(),
+                Some(text) => {
+                    if !column.append(text) {
+                        self.reading.unfit.record(field.name(), &file.name, 0, Vec::new);
+                    }
+                }
+            }
+            column.finish()
+        };
+        self.types.iter().zip(&self.schema.fields()[own..]).map(value).collect()
+    }
 }
 
 impl Source for ParquetSource {
@@ -49,7 +90,7 @@ impl Source for ParquetSource {
             .iter()
             .map(|file| {
                 let origin = self.reading.origins.add(&file.name);
-                let assembly = Assembly::new(&self.schema, columns, origin);
+                let assembly = Assembly::new(&self.schema, columns, origin).with_constants(self.constants(file));
                 let schema = Arc::clone(assembly.schema());
                 let (file, reading, source) = (file.clone(), self.reading.clone(), Arc::clone(&self.schema));
                 let name = file.name.clone();
@@ -86,7 +127,7 @@ fn plain(ty: &DataType) -> DataType {
     }
 }
 
-fn differs(first: &SourceFile, expected: &Schema, file: &SourceFile, found: &Schema) -> Error {
+pub(super) fn differs(first: &SourceFile, expected: &Schema, file: &SourceFile, found: &Schema) -> Error {
     let describe = |f: &ArrowField| format!("`{}` ({})", f.name(), f.data_type());
     let missing = expected.fields().iter().filter(|f| !found.fields().iter().any(|g| g == *f)).map(|f| describe(f));
     let extra = found.fields().iter().filter(|f| !expected.fields().iter().any(|g| g == *f)).map(|f| describe(f));
@@ -103,8 +144,10 @@ fn differs(first: &SourceFile, expected: &Schema, file: &SourceFile, found: &Sch
 
 fn read(file: &SourceFile, schema: &Schema, assembly: &Assembly, reading: &Reading, sink: Sink<'_>) -> Result<()> {
     let builder = builder(file)?;
-    if columns(&builder).fields() != schema.fields() {
-        return Err(differs(file, schema, file, &columns(&builder)));
+    let found = columns(&builder);
+    // The file may have changed since its columns were read.
+    if schema.fields().get(..found.fields().len()) != Some(&found.fields()[..]) {
+        return Err(differs(file, schema, file, &found));
     }
     let wanted = assembly.data_columns();
     let bytes: i64 = builder
@@ -137,3 +180,6 @@ fn read(file: &SourceFile, schema: &Schema, assembly: &Assembly, reading: &Readi
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

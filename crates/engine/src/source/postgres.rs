@@ -2,6 +2,7 @@
 //! and an unknown type is an error, not a guess.
 
 mod decode;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,15 +15,17 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::StreamExt;
-use meshwork_control::port::data::SourceSpec;
+use meshwork_control::port::data::DatabaseSpec;
 use meshwork_core::{Error, Result};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
 
 use super::stream::Assembly;
-use super::{BATCH_ROWS, Reading, Secrets, Source, Typing};
+use super::{Access, BATCH_ROWS, Reading, Source, Typing};
+use crate::remote::tls::Trust;
 use decode::{Column, Misfit, PgType, Raw};
+use tls::Rustls;
 
 #[derive(Debug)]
 struct PostgresSource {
@@ -31,9 +34,16 @@ struct PostgresSource {
     unreadable: Vec<(String, String)>,
 }
 
+/// How to get there.
+#[derive(Clone)]
+struct Reach {
+    config: Config,
+    tls: Rustls,
+}
+
 struct Shared {
     input: String,
-    config: Config,
+    config: Reach,
     /// What to select from, quoted.
     from: String,
     names: Vec<String>,
@@ -51,33 +61,37 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// The connection's settings, its password resolved.
-fn settings(input: &str, spec: &SourceSpec, secrets: &Secrets, domain: &str) -> Result<Config> {
-    let SourceSpec::Postgres { host, port, database, user, password, tls, .. } = spec else {
-        return Err(Error::internal("MW0520", "not a PostgreSQL source"));
-    };
-    if tls.as_deref() == Some("require") {
-        return Err(Error::usage(
-            "MW0525",
-            format!("input `{input}`: the connection requires TLS, which is not available yet"),
-        )
-        .hint("use `tls: disable` over a network that you trust, or a local TLS proxy"));
-    }
+/// The connection's settings, its secrets resolved, to an address that it may have.
+async fn settings(input: &str, database: &DatabaseSpec, access: &Access) -> Result<Reach> {
+    let to = &database.connection;
+    let port = to.port.unwrap_or(5432);
+    let address = access.allow(input, &to.host, port, &database.egress).await?;
     let mut config = Config::new();
+    if let Some(address) = address {
+        // The name is only for certificates: what it resolves to was decided on just now.
+        config.hostaddr(address);
+    }
+    let (mode, trust) = match to.tls.as_deref() {
+        Some("disable") => (SslMode::Disable, Trust::Anybody),
+        Some("require") => (SslMode::Require, Trust::Anybody),
+        Some("verify-full") => (SslMode::Require, Trust::Verified),
+        _ => (SslMode::Prefer, Trust::Anybody),
+    };
     config
-        .host(host)
-        .port(*port)
-        .dbname(database)
-        .user(user)
-        .ssl_mode(SslMode::Disable)
+        .host(&to.host)
+        .port(port)
+        .dbname(&to.database)
+        .user(&to.user)
+        .ssl_mode(mode)
         .connect_timeout(Duration::from_secs(10))
         .application_name("meshwork")
         // A source is read, never written: not even by a function that a view calls.
         .options("-c default_transaction_read_only=on");
-    if let Some(password) = password {
-        config.password(secrets.resolve(domain, password)?);
+    if let Some(password) = &to.password {
+        config.password(access.secret(password)?);
     }
-    Ok(config)
+    let ca = to.ca.as_ref().map(|ca| access.secret(ca)).transpose()?;
+    Ok(Reach { config, tls: Rustls(Arc::new(crate::remote::tls::config(trust, ca.as_deref())?)) })
 }
 
 /// A column of a query, as the source reads it.
@@ -93,8 +107,8 @@ pub struct PostgresColumn {
 }
 
 /// For `infer`: a connection that can only read.
-pub async fn postgres_client(input: &str, spec: &SourceSpec, secrets: &Secrets, domain: &str) -> Result<Client> {
-    connect(input, &settings(input, spec, secrets, domain)?).await
+pub async fn postgres_client(input: &str, database: &DatabaseSpec, access: &Access) -> Result<Client> {
+    connect(input, &settings(input, database, access).await?).await
 }
 
 /// The columns that a query yields.
@@ -115,23 +129,16 @@ pub async fn postgres_columns(client: &Client, query: &str) -> Result<Vec<Postgr
 
 pub async fn open(
     input: &str,
-    spec: &SourceSpec,
+    database: &DatabaseSpec,
     typing: &Typing,
     reading: Reading,
-    secrets: &Secrets,
-    domain: &str,
+    access: &Access,
 ) -> Result<Arc<dyn Source>> {
-    let SourceSpec::Postgres { table, query, .. } = spec else {
-        return Err(Error::internal("MW0520", "not a PostgreSQL source"));
-    };
-    let config = settings(input, spec, secrets, domain)?;
-    let from = match (table, query) {
+    let config = settings(input, database, access).await?;
+    let from = match (&database.table, &database.query) {
         (Some(table), None) => table.split('.').map(quoted).collect::<Vec<_>>().join("."),
         (None, Some(query)) => format!("({}\n) AS q", query.trim().trim_end_matches(';')),
-        _ => {
-            return Err(Error::check("MW0522", format!("input `{input}`: give either `table` or `query`"))
-                .hint("`table: schema.table`, or `query: SELECT …`"));
-        }
+        _ => return Err(super::either_table_or_query(input)),
     };
     let client = connect(input, &config).await?;
     let statement =
@@ -221,6 +228,11 @@ where
     F: Future<Output = Result<(), E>>,
 {
     let client = connect(&shared.input, &shared.config).await?;
+    // One snapshot for whatever views and functions look at.
+    client
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .await
+        .map_err(|error| refused(&shared.input, &shared.config, &error))?;
     let wanted = assembly.data_columns();
     let list: Vec<String> = wanted.iter().map(|at| quoted(&shared.names[*at])).collect();
     // Counting needs rows without columns.
@@ -285,8 +297,9 @@ fn misfit(shared: &Shared, column: usize, row: u64) -> Error {
     .hint(format!("use `query:` and cast it there, for example `SELECT {name}::numeric(38, 6) …` or `{name}::text`"))
 }
 
-async fn connect(input: &str, config: &Config) -> Result<Client> {
-    let (client, connection) = config.connect(NoTls).await.map_err(|error| refused(input, config, &error))?;
+async fn connect(input: &str, to: &Reach) -> Result<Client> {
+    let connecting = to.config.connect(to.tls.clone());
+    let (client, connection) = connecting.await.map_err(|error| refused(input, to, &error))?;
     tokio::spawn(async move {
         // Its error reaches the client's calls as well.
         let _ = connection.await;
@@ -294,7 +307,8 @@ async fn connect(input: &str, config: &Config) -> Result<Client> {
     Ok(client)
 }
 
-fn server(config: &Config) -> String {
+fn server(to: &Reach) -> String {
+    let config = &to.config;
     let host = config.get_hosts().first().map_or_else(String::new, |host| match host {
         tokio_postgres::config::Host::Tcp(name) => name.clone(),
         tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
@@ -304,9 +318,14 @@ fn server(config: &Config) -> String {
 }
 
 /// The server's answer to connecting or preparing. No data has been read, so its own words quote only names and SQL.
-fn refused(input: &str, config: &Config, error: &tokio_postgres::Error) -> Error {
-    let at = server(config);
+fn refused(input: &str, to: &Reach, error: &tokio_postgres::Error) -> Error {
+    let at = server(to);
     let Some(db) = error.as_db_error() else {
+        if error.to_string().contains("TLS") {
+            let why = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+            return Error::environment("MW0525", format!("input `{input}`: TLS with the database at {at} failed{why}"))
+                .hint("check `tls` and `ca` of the connection: `verify-full` wants a certificate of a known authority for this host");
+        }
         if error.to_string().contains("password") {
             return Error::environment("MW0521", format!("input `{input}`: the database at {at} wants a password"))
                 .hint("add `password: ${secret:name}` to the connection");
@@ -318,7 +337,7 @@ fn refused(input: &str, config: &Config, error: &tokio_postgres::Error) -> Error
     let message = db.message();
     match db.code() {
         code if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            let user = config.get_user().unwrap_or_default();
+            let user = to.config.get_user().unwrap_or_default();
             Error::environment("MW0521", format!("input `{input}`: the database at {at} refused the login of `{user}`"))
                 .hint("check the connection's user, and the secret that its password names")
         }

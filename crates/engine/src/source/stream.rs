@@ -69,20 +69,35 @@ pub struct Assembly {
     columns: Vec<usize>,
     width: usize,
     origin: i32,
+    /// The last data columns, which have one value throughout: arrays of one row.
+    constants: Vec<ArrayRef>,
 }
 
 impl Assembly {
     pub fn new(source: &Schema, columns: &[usize], origin: i32) -> Self {
-        Self { schema: projected(source, columns), columns: columns.to_vec(), width: source.fields().len(), origin }
+        Self {
+            schema: projected(source, columns),
+            columns: columns.to_vec(),
+            width: source.fields().len(),
+            origin,
+            constants: Vec::new(),
+        }
+    }
+
+    /// Where the last columns of the source are the same for every row of a file.
+    #[must_use]
+    pub fn with_constants(self, constants: Vec<ArrayRef>) -> Self {
+        Self { constants, ..self }
     }
 
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// The data columns that are wanted, each once, ascending.
+    /// The columns that are wanted of the file itself, each once, ascending.
     pub fn data_columns(&self) -> Vec<usize> {
-        let mut data: Vec<usize> = self.columns.iter().copied().filter(|at| *at < self.width).collect();
+        let own = self.width - self.constants.len();
+        let mut data: Vec<usize> = self.columns.iter().copied().filter(|at| *at < own).collect();
         data.sort_unstable();
         data.dedup();
         data
@@ -92,11 +107,17 @@ impl Assembly {
     pub fn batch(&self, data: &[ArrayRef], rows: Vec<i64>) -> Result<RecordBatch> {
         let wanted = self.data_columns();
         let len = rows.len();
+        let own = self.width - self.constants.len();
+        let repeated = |array: &ArrayRef| {
+            let indices = arrow::array::UInt32Array::from(vec![0; len]);
+            arrow::compute::take(array, &indices, None).ok()
+        };
         let rows = Int64Array::from(rows);
         let arrays = self
             .columns
             .iter()
             .map(|at| match at.checked_sub(self.width) {
+                None if *at >= own => self.constants.get(*at - own).and_then(repeated),
                 None => wanted.binary_search(at).ok().and_then(|i| data.get(i)).cloned(),
                 Some(0) => Some(Arc::new(Int32Array::from(vec![self.origin; len])) as ArrayRef),
                 Some(_) => Some(Arc::new(rows.clone()) as ArrayRef),

@@ -204,6 +204,22 @@ impl TextColumn {
         }
     }
 
+    /// Appends bytes, or a null and `false` where the column is neither bytes nor text that they are.
+    #[must_use]
+    pub fn append_bytes(&mut self, bytes: &[u8]) -> bool {
+        match (&mut self.builder, std::str::from_utf8(bytes)) {
+            (Builder::Binary(b), _) => {
+                b.append_value(bytes);
+                true
+            }
+            (_, Ok(text)) => self.append(text),
+            (_, Err(_)) => {
+                self.append_null();
+                false
+            }
+        }
+    }
+
     pub fn finish(&mut self) -> ArrayRef {
         let target = self.ty.arrow();
         match &mut self.builder {

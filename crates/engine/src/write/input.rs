@@ -17,7 +17,7 @@ use super::fresh::{Fresh, Part, Taking, only_one};
 use super::position::Stored;
 use super::{WriterConfig, origin, session};
 use crate::read::secured;
-use crate::source::{self, Identity, Reading, Source};
+use crate::source::{self, Access, Identity, Reading, Source};
 
 /// Inputs of one output, opened.
 #[derive(Default)]
@@ -34,6 +34,7 @@ pub struct Inputs {
 pub struct Opening<'a> {
     pub config: &'a WriterConfig,
     pub spec: &'a RunSpec,
+    pub access: &'a Access,
     pub output: &'a OutputSpec,
     pub reading: &'a Reading,
     /// Where the last commit stopped.
@@ -84,9 +85,7 @@ impl Opening<'_> {
                     _ => None,
                 };
                 let fields = &self.output.table.fields;
-                let domain = self.spec.product.split('.').next().unwrap_or_default();
-                let opened =
-                    source::open_some(name, spec, &only, fields, self.reading, &self.config.secrets, domain).await?;
+                let opened = source::open_some(name, spec, &only, fields, self.reading, self.access).await?;
                 let columns = opened.schema().fields().iter().map(|f| (f.name().clone(), Vec::new())).collect();
                 inputs.bears.insert(name.to_owned(), columns);
                 inputs.sources.insert(name.to_owned(), Arc::clone(&opened));

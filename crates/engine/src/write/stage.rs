@@ -29,7 +29,7 @@ use super::sink::{Sink, Written};
 use super::yields::{lineage_of, places, used_columns};
 use super::{WriterConfig, origin, set};
 use crate::failpoint;
-use crate::source::Reading;
+use crate::source::{Access, Reading};
 use crate::storage::log::TableLog;
 
 /// Builds and checks every output. What was written is removed again unless all of them pass.
@@ -43,7 +43,9 @@ pub async fn stage(config: Arc<WriterConfig>, spec: RunSpec, observer: Arc<dyn R
     }
     let time = spec.limits.time;
     let written = Written::default();
-    let run = Run { config: Arc::clone(&config), spec: Arc::new(spec), observer, written: written.clone() };
+    let domain = spec.product.split('.').next().unwrap_or_default();
+    let access = Access::new(domain, config.secrets.clone(), &config.scratch, spec.limits.spill_bytes);
+    let run = Run { config: Arc::clone(&config), spec: Arc::new(spec), access, observer, written: written.clone() };
     // A task of its own: a panic in it becomes an error of this run. Dropping this future must stop it.
     let mut task = AbortOnDrop(tokio::spawn(run.outputs()));
     let staged = match tokio::time::timeout(limit(time), &mut task.0).await {
@@ -87,6 +89,7 @@ impl<T> Drop for AbortOnDrop<T> {
 struct Run {
     config: Arc<WriterConfig>,
     spec: Arc<RunSpec>,
+    access: Access,
     observer: Arc<dyn RunObserver>,
     written: Written,
 }
@@ -143,7 +146,14 @@ impl Run {
         if let Some(served) = &ground.served {
             still_fits(&output.name, served.state.metadata.as_ref(), &stored)?;
         }
-        let opening = Opening { config: &self.config, spec: &self.spec, output, reading, before: ground.position() };
+        let opening = Opening {
+            config: &self.config,
+            spec: &self.spec,
+            access: &self.access,
+            output,
+            reading,
+            before: ground.position(),
+        };
         let inputs = opening.register(&context).await?;
         let what = format!("output `{}`", output.name);
         let sql = Origin { what: &what, path: &output.sql_path };

@@ -16,4 +16,5 @@ mod publish;
 mod redteam;
 mod serve;
 mod shell;
+mod sources;
 mod terminal;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use meshwork_core::contract::Field;
 use meshwork_core::mesh::Domain;
 use meshwork_core::permission::{ApiAction, Resource};
-use meshwork_core::product::{Input, Output, OutputVersion, Product, SourceKind};
+use meshwork_core::product::{Input, Output, OutputVersion, Product};
 use meshwork_core::publication::Publication;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -148,15 +148,7 @@ fn summary(domain: &Domain, product: &Product, visible: &Visible<'_>) -> Product
 
 fn input(input: &Input, visible: &Visible<'_>) -> Option<InputInfo> {
     Some(match input {
-        Input::Source(source) => InputInfo::Source {
-            kind: match source.kind {
-                SourceKind::Csv { .. } => "csv",
-                SourceKind::Json { .. } => "json",
-                SourceKind::Parquet { .. } => "parquet",
-                SourceKind::Postgres { .. } => "postgres",
-            }
-            .to_owned(),
-        },
+        Input::Source(source) => InputInfo::Source { kind: source.kind.word().to_owned() },
         Input::Product(upstream) => {
             let domain = visible.mesh()?.domain(&upstream.domain)?;
             let product = domain.products.get(&upstream.product)?;

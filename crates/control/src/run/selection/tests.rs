@@ -16,6 +16,7 @@ fn mesh(lines: &[&str]) -> Mesh {
         name: name("acme"),
         description: None,
         storage: "data".into(),
+        egress: meshwork_core::egress::Egress::default(),
         classifications: vec![],
         policies: vec![],
         domains: BTreeMap::new(),

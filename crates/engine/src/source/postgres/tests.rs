@@ -8,34 +8,40 @@ use meshwork_core::contract::Field;
 use meshwork_core::types::ColumnType;
 use meshwork_testkit::Postgres;
 
-use super::*;
-use crate::source::{Face, SourceTable};
+use meshwork_core::mesh::DatabaseConnection;
 
-fn spec(server: &Postgres, table: Option<&str>, query: Option<&str>) -> SourceSpec {
-    SourceSpec::Postgres {
-        host: "127.0.0.1".into(),
-        port: server.port(),
-        database: "postgres".into(),
-        user: "postgres".into(),
-        password: Some("${secret:crm}".into()),
-        tls: None,
+use super::*;
+use crate::source::{Face, Secrets, SourceTable};
+
+fn spec(server: &Postgres, table: Option<&str>, query: Option<&str>) -> DatabaseSpec {
+    DatabaseSpec {
+        connection: DatabaseConnection {
+            host: "127.0.0.1".into(),
+            port: Some(server.port()),
+            database: "postgres".into(),
+            user: "postgres".into(),
+            password: Some("${secret:crm}".into()),
+            ..DatabaseConnection::default()
+        },
         table: table.map(str::to_owned),
         query: query.map(str::to_owned),
+        ..DatabaseSpec::default()
     }
 }
 
-fn secrets(password: &str) -> Secrets {
-    Secrets { variables: BTreeMap::from([("MW_SECRET_SALES_CRM".to_owned(), password.to_owned())]), folder: None }
+fn access(password: &str) -> Access {
+    let variables = BTreeMap::from([("MW_SECRET_SALES_CRM".to_owned(), password.to_owned())]);
+    Access::new("sales", Secrets { variables, folder: None }, std::path::Path::new("/nonexistent"), 0)
 }
 
 async fn query(
-    spec: &SourceSpec,
+    spec: &DatabaseSpec,
     fields: &[meshwork_core::contract::Field],
     sql: &str,
     server: &Postgres,
 ) -> Result<String> {
     let reading = Reading::default();
-    let source = open("crm", spec, &Typing::of(fields), reading.clone(), &secrets(server.password()), "sales").await?;
+    let source = open("crm", spec, &Typing::of(fields), reading.clone(), &access(server.password())).await?;
     let context = SessionContext::new();
     context.register_table("crm", Arc::new(SourceTable::new(source, Face::Plain))).expect("registers");
     let frame = context.sql(sql).await.expect("plans");
@@ -109,7 +115,7 @@ async fn a_real_server() {
     let amount = Field { native: ColumnType::Decimal { precision: 10, scale: 2 }, ..meshwork_testkit::field("amount") };
     let reading = Reading::default();
     let amounts = spec(&server, Some("amounts"), None);
-    let source = open("crm", &amounts, &Typing::of(&[amount]), reading.clone(), &secrets(server.password()), "sales")
+    let source = open("crm", &amounts, &Typing::of(&[amount]), reading.clone(), &access(server.password()))
         .await
         .expect("opens");
     let context = SessionContext::new();
@@ -122,7 +128,7 @@ async fn a_real_server() {
         (spec(&server, None, Some("SELECT nothing FROM")), server.password(), "MW0522"),
         (spec(&server, Some("many"), None), "wrong", "MW0521"),
     ] {
-        let opened = open("crm", &spec, &Typing::default(), Reading::default(), &secrets(password), "sales").await;
+        let opened = open("crm", &spec, &Typing::default(), Reading::default(), &access(password)).await;
         let error = opened.expect_err("refused");
         assert_eq!(error.code, code, "{error}");
         assert!(!format!("{error:?}").contains("wrong"), "no secret in {error:?}");
@@ -134,6 +140,41 @@ async fn a_real_server() {
     let gone = spec(&server, Some("many"), None);
     let password = server.password().to_owned();
     drop(server);
-    let opened = open("crm", &gone, &Typing::default(), Reading::default(), &secrets(&password), "sales").await;
+    let opened = open("crm", &gone, &Typing::default(), Reading::default(), &access(&password)).await;
     assert_eq!(opened.expect_err("down").code, "MW0520");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn encrypted_connections() {
+    let (server, certificate) = Postgres::start_with_tls().expect("PostgreSQL");
+    let variables = BTreeMap::from([
+        ("MW_SECRET_SALES_CRM".to_owned(), server.password().to_owned()),
+        ("MW_SECRET_SALES_CA".to_owned(), certificate),
+    ]);
+    let access = Access::new("sales", Secrets { variables, folder: None }, std::path::Path::new("/nonexistent"), 0);
+    let used = async |host: &str, tls: &str, ca: bool| {
+        let mut spec =
+            spec(&server, None, Some("SELECT ssl::text AS ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"));
+        spec.connection.host = host.into();
+        spec.connection.tls = Some(tls.into());
+        spec.connection.ca = ca.then(|| "${secret:ca}".to_owned());
+        let source = open("crm", &spec, &Typing::default(), Reading::default(), &access).await.map_err(|e| e.code)?;
+        let context = SessionContext::new();
+        context.register_table("crm", Arc::new(SourceTable::new(source, Face::Plain))).expect("registers");
+        let batches = context.sql("SELECT ssl FROM crm").await.expect("plans").collect().await.expect("reads");
+        Ok::<_, String>(arrow::util::display::array_value_to_string(batches[0].column(0), 0).expect("displays"))
+    };
+    for (host, tls, ca, expected) in [
+        ("127.0.0.1", "disable", false, Ok("false")),
+        ("127.0.0.1", "prefer", false, Ok("true")),
+        ("127.0.0.1", "require", false, Ok("true")),
+        ("localhost", "verify-full", true, Ok("true")),
+        // Nobody that this machine knows vouches for the server.
+        ("localhost", "verify-full", false, Err("MW0525")),
+        // The certificate is for another name.
+        ("127.0.0.1", "verify-full", true, Err("MW0525")),
+    ] {
+        let found = used(host, tls, ca).await;
+        assert_eq!(found.as_deref().map_err(String::as_str), expected, "{host} {tls} {ca}");
+    }
 }

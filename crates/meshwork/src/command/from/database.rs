@@ -5,13 +5,14 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use meshwork_control::port::data::SourceSpec;
+use meshwork_control::port::data::DatabaseSpec;
 use meshwork_core::check::Named;
 use meshwork_core::error::{Error, Result};
 use meshwork_core::infer::{Connected, table_name};
+use meshwork_core::mesh::DatabaseConnection;
 use meshwork_core::name::Name;
 use meshwork_engine::infer::{Bounds, Examined, Wanted, postgres};
-use meshwork_engine::source::Secrets;
+use meshwork_engine::source::{Access, Secrets};
 
 use crate::config;
 use crate::output::Printer;
@@ -109,22 +110,23 @@ impl Database {
     }
 
     /// One of its tables as a source, with the secrets that open it.
-    pub fn source(&self, domain: &Name, table: Option<&str>) -> (SourceSpec, Secrets) {
+    pub fn source(&self, domain: &Name, table: Option<&str>) -> (DatabaseSpec, Secrets) {
         let password = self.known_password(domain);
         let qualified = |table: &str| match (&self.schema, table.contains('.')) {
             (Some(schema), false) => format!("{schema}.{table}"),
             _ => table.to_owned(),
         };
-        let spec = SourceSpec::Postgres {
+        let connection = DatabaseConnection {
             host: self.host.clone(),
-            port: self.port.unwrap_or(5432),
+            port: self.port,
             database: self.database.clone(),
             user: self.user.clone(),
             password: password.is_some().then(|| self.reference()),
             tls: self.tls.map(str::to_owned),
-            table: self.table.as_deref().or(table).map(qualified),
-            query: None,
+            ca: None,
         };
+        let table = self.table.as_deref().or(table).map(qualified);
+        let spec = DatabaseSpec { connection, table, ..DatabaseSpec::default() };
         let variables = BTreeMap::from_iter(password.map(|password| (self.variable(domain), password)));
         (spec, Secrets { variables, folder: None })
     }
@@ -138,7 +140,7 @@ impl Database {
     ) -> Result<Vec<Examined>> {
         let (spec, secrets) = self.source(domain, None);
         let wanted = Wanted { schema: self.schema.clone(), tables: tables.to_vec() };
-        postgres(&spec, &wanted, &secrets, domain, bounds, heard).await
+        postgres(&spec, &wanted, &Access::here(domain, secrets), bounds, heard).await
     }
 
     /// Puts the password where runs on this machine find it, readable by its owner only and not in git.

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use meshwork_control::port::data::{FilesSpec, SourceSpec};
+use meshwork_control::port::data::{DatabaseSpec, FilesSpec, SourceSpec};
 use meshwork_core::contract::{Contract, Table};
 use meshwork_core::error::{Error, Result};
+use meshwork_core::mesh::DatabaseConnection;
 use meshwork_core::name::Name;
 use meshwork_core::yaml::{self, Node};
 use meshwork_engine::infer::{Pattern, describe};
@@ -60,7 +61,7 @@ pub async fn data(text: &str, table: &str) -> Result<(String, SourceSpec, Secret
     if text.contains("://") {
         let database = Database::parse(text)?;
         let (spec, secrets) = database.source(&domain(), Some(table));
-        return Ok((format!("{} of {}", table, database.title()), spec, secrets));
+        return Ok((format!("{} of {}", table, database.title()), SourceSpec::Postgres(spec), secrets));
     }
     let path = std::path::absolute(text)
         .map_err(|error| Error::usage("MW1111", format!("{}: {error}", text.escape_debug())))?;
@@ -116,17 +117,16 @@ async fn of_server(server: &Node, contract: &Contract, table: &Table) -> Result<
                 Some(schema) if !physical.contains('.') => format!("{schema}.{physical}"),
                 _ => physical.to_owned(),
             };
-            let spec = SourceSpec::Postgres {
+            let connection = DatabaseConnection {
                 host: need("host")?,
-                port: server.get("port").and_then(Node::as_i64).and_then(|p| u16::try_from(p).ok()).unwrap_or(5432),
+                port: server.get("port").and_then(Node::as_i64).and_then(|p| u16::try_from(p).ok()),
                 database: need("database")?,
                 user,
                 password: known.then(|| "${secret:password}".to_owned()),
-                tls: None,
-                table: Some(table.clone()),
-                query: None,
+                ..DatabaseConnection::default()
             };
-            Ok((table, spec, secrets))
+            let spec = DatabaseSpec { connection, table: Some(table.clone()), ..DatabaseSpec::default() };
+            Ok((table, SourceSpec::Postgres(spec), secrets))
         }
         other => Err(Error::usage(
             "MW1111",

@@ -1,0 +1,144 @@
+//! S3-compatible stores.
+
+use std::sync::Arc;
+
+use meshwork_core::egress::{Egress, Port};
+use meshwork_core::mesh::S3Connection;
+use meshwork_core::{Error, Result};
+use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::client::{ClientOptions, HttpClient, HttpConnector};
+use object_store::{BackoffConfig, RetryConfig};
+
+use super::Patience;
+use super::egress::{Resolver, addresses};
+use super::tls::{self, Trust};
+use crate::source::Secrets;
+
+/// A bucket, through a connection of a domain.
+pub async fn open(
+    bucket: &str,
+    connection: &S3Connection,
+    domain: &str,
+    secrets: &Secrets,
+    egress: &Egress,
+    patience: Patience,
+) -> Result<AmazonS3> {
+    let region = connection.region.as_deref().unwrap_or("us-east-1");
+    let endpoint = match &connection.endpoint {
+        Some(endpoint) => endpoint.clone(),
+        None => format!("https://{bucket}.s3.{region}.amazonaws.com"),
+    };
+    let url = url::Url::parse(&endpoint).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
+    let Some((url, host)) = url.and_then(|url| Some((url.clone(), url.host_str()?.to_owned()))) else {
+        return Err(Error::check("MW0546", format!("`{endpoint}` is not the address of an S3 store"))
+            .hint("write `endpoint: https://host:port` in the connection"));
+    };
+    let port = url.port_or_known_default().unwrap_or(443);
+    // Also where the host is an address, which clients do not resolve.
+    addresses(Port::Web, &host, port, egress).await?;
+    let ca = connection.ca.as_ref().map(|ca| secrets.resolve(domain, ca)).transpose()?;
+    let http = reqwest::Client::builder()
+        .use_preconfigured_tls(tls::config(Trust::Verified, ca.as_deref())?)
+        .dns_resolver(Arc::new(Resolver { port, egress: egress.clone() }))
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(patience.connecting)
+        .read_timeout(patience.waiting)
+        .build()
+        .map_err(|error| Error::internal("MW0546", format!("no HTTP client: {error}")))?;
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_region(region)
+        .with_allow_http(url.scheme() == "http")
+        .with_virtual_hosted_style_request(connection.endpoint.is_none())
+        .with_endpoint(&endpoint)
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        .with_http_connector(Connector(http))
+        .with_retry(RetryConfig {
+            backoff: BackoffConfig { init_backoff: patience.pause, max_backoff: patience.pause * 8, base: 2.0 },
+            max_retries: patience.attempts.saturating_sub(1) as usize,
+            retry_timeout: patience.waiting * 2,
+        });
+    // Without credentials of the domain's own the store is asked as anybody: never with those of this machine.
+    builder = match (&connection.access_key_id, &connection.secret_access_key) {
+        (Some(id), Some(key)) => builder
+            .with_access_key_id(secrets.resolve(domain, id)?)
+            .with_secret_access_key(secrets.resolve(domain, key)?),
+        _ => builder.with_skip_signature(true),
+    };
+    if let Some(token) = &connection.session_token {
+        builder = builder.with_token(secrets.resolve(domain, token)?);
+    }
+    builder.build().map_err(|error| fault(&format!("the bucket `{bucket}`"), &error))
+}
+
+#[derive(Debug)]
+struct Connector(reqwest::Client);
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.0.clone()))
+    }
+}
+
+/// What a store answered, in our words: its own may hold keys and request ids, which help nobody.
+pub fn fault(what: &str, error: &object_store::Error) -> Error {
+    let text = chain(error);
+    let has = |part: &str| text.contains(part);
+    match error {
+        // The last is what versitygw says of a key that it does not know.
+        _ if ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "UserNotFound"].into_iter().any(has) => {
+            denied(what)
+        }
+        object_store::Error::NotFound { .. } if has("NoSuchBucket") => {
+            Error::environment("MW0546", format!("{what}: there is no such bucket"))
+                .hint("check the bucket's name and the connection's region")
+        }
+        object_store::Error::NotFound { .. } => {
+            Error::environment("MW0501", format!("{what}: there is no such object")).hint("check the path")
+        }
+        object_store::Error::Precondition { .. } => {
+            Error::environment("MW0545", format!("{what} changed while it was read")).hint("run again")
+        }
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => denied(what),
+        _ if has("403") => denied(what),
+        _ if has("MW0540") => Error::forbidden("MW0540", format!("{what} may not be connected to"))
+            .hint("`egress` of mesh.yaml lists the hosts that sources may reach: the mesh's owners decide on it"),
+        _ if has("503") || has("SlowDown") || has("500 ") || has("502") || has("504") => {
+            Error::environment("MW0542", format!("{what}: the store cannot answer now"))
+                .hint("run again later; the publication before is still served")
+        }
+        _ if has("timed out") || has("operation timed out") || has("deadline") => {
+            Error::environment("MW0541", format!("{what}: the store does not answer in time"))
+                .hint("check that it is running; the publication before is still served")
+        }
+        _ if has("error decoding response body")
+            || has("connection closed")
+            || has("reset")
+            || has("IncompleteMessage") =>
+        {
+            Error::environment("MW0543", format!("{what}: the store went away in the middle"))
+                .hint("run again; the publication before is still served")
+        }
+        _ => Error::environment("MW0541", format!("{what}: the store cannot be reached"))
+            .hint("check `endpoint` of the connection, and that the store is running"),
+    }
+}
+
+fn denied(what: &str) -> Error {
+    Error::environment("MW0546", format!("{what}: the store refuses these credentials")).hint(
+        "check the secrets that `access_key_id` and `secret_access_key` of the connection name, and what they may do",
+    )
+}
+
+/// The error and everything behind it, as text.
+fn chain(error: &object_store::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(inner) = next {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        next = inner.source();
+    }
+    text
+}

@@ -1,0 +1,183 @@
+//! Delta tables of others, at their newest or at a pinned version, through delta-rs' own reader, which knows column
+//! mapping and deletion vectors.
+
+use std::path::Path as FsPath;
+use std::sync::Arc;
+
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::catalog::TableProvider;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::prelude::SessionContext;
+use deltalake_core::DeltaTable;
+use deltalake_core::kernel::StorageType;
+use futures::{StreamExt, TryStreamExt};
+use meshwork_control::port::data::FilesSpec;
+use meshwork_core::{Error, Result};
+use url::Url;
+
+use super::file::{confine, find_folder};
+use super::{Reading, Source};
+
+struct DeltaSource {
+    input: String,
+    schema: SchemaRef,
+    provider: Arc<dyn TableProvider>,
+    context: SessionContext,
+    reading: Reading,
+}
+
+impl std::fmt::Debug for DeltaSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Delta({})", self.input)
+    }
+}
+
+pub async fn open(input: &str, files: &FilesSpec, version: Option<u64>, reading: Reading) -> Result<Arc<dyn Source>> {
+    let table = load(input, files, version).await?;
+    let failed = |error: &dyn std::fmt::Display| unreadable(input, error);
+    let context: SessionContext = deltalake_core::delta_datafusion::create_session().into_inner();
+    table.update_datafusion_session(&context.state()).map_err(|error| failed(&error))?;
+    let provider = table.table_provider().await.map_err(|error| failed(&error))?;
+    let fields = provider.schema();
+    let fields = fields.fields().iter().map(|f| ArrowField::new(f.name(), plain(f.data_type()), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    Ok(Arc::new(DeltaSource { input: input.to_owned(), schema, provider, context, reading }))
+}
+
+async fn load(input: &str, files: &FilesSpec, version: Option<u64>) -> Result<DeltaTable> {
+    let FilesSpec::Folder { folder, path } = files else {
+        return Err(Error::usage("MW0537", format!("input `{input}`: Delta tables are read from the domain's folder"))
+            .hint("read the Parquet files of another store, or copy the table's folder"));
+    };
+    let (root, at) = find_folder(input, folder, path)?;
+    let url = Url::from_directory_path(&at).map_err(|()| unreadable(input, &"its folder has no address"))?;
+    let table = match version {
+        Some(version) => deltalake_core::open_table_with_version(url, version).await,
+        None => deltalake_core::open_table(url).await,
+    };
+    let table = table.map_err(|error| no_table(input, path, version, &error))?;
+    inside(input, &table, &root, &at)?;
+    Ok(table)
+}
+
+/// The log is the domain's to write: the files that it names lie in the table's folder, too (D27).
+fn inside(input: &str, table: &DeltaTable, root: &FsPath, at: &FsPath) -> Result<()> {
+    let snapshot = table.snapshot().map_err(|error| unreadable(input, &error))?;
+    for file in snapshot.snapshot().log_data().iter() {
+        let name = file.path();
+        let strange = name.starts_with('/') || name.contains(':') || name.split('/').any(|part| part == "..");
+        let deletions = file.deletion_vector_descriptor();
+        let elsewhere = deletions.is_some_and(|vector| vector.storage_type == StorageType::AbsolutePath);
+        if strange || elsewhere {
+            return Err(Error::check(
+                "MW0503",
+                format!("input `{input}`: the table's log names a file outside of its folder"),
+            )
+            .hint("a Delta table is read only where all of its files lie in its own folder"));
+        }
+        let path = at.join(name.as_ref());
+        if path.exists() {
+            confine(&format!("input `{input}`: a file of the table"), root, &path)?;
+        }
+    }
+    Ok(())
+}
+
+fn no_table(input: &str, path: &str, version: Option<u64>, error: &dyn std::fmt::Display) -> Error {
+    let at = version.map(|version| format!(" at version {version}")).unwrap_or_default();
+    tracing::warn!(input, %error, "a Delta source cannot be opened");
+    Error::environment("MW0537", format!("input `{input}`: there is no Delta table in `{path}`{at} that can be read"))
+        .hint("check that the folder holds `_delta_log`, and which versions it has")
+}
+
+fn unreadable(input: &str, error: &dyn std::fmt::Display) -> Error {
+    // Its words may quote values of partition columns and statistics: they go to the log.
+    tracing::warn!(input, %error, "a Delta source cannot be read");
+    Error::environment("MW0537", format!("input `{input}`: the Delta table cannot be read"))
+        .hint("check that all of its files are there, and which features the table uses")
+}
+
+fn plain(ty: &DataType) -> DataType {
+    match ty {
+        DataType::Dictionary(_, value) => plain(value),
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        other => other.clone(),
+    }
+}
+
+impl Source for DeltaSource {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn has_origin(&self) -> bool {
+        false
+    }
+
+    fn partitions(&self, columns: &[usize]) -> Vec<Arc<dyn PartitionStream>> {
+        let schema = super::table::projected(&self.schema, columns);
+        vec![Arc::new(Rows {
+            input: self.input.clone(),
+            schema,
+            columns: columns.to_vec(),
+            provider: Arc::clone(&self.provider),
+            context: self.context.clone(),
+            reading: self.reading.clone(),
+        })]
+    }
+}
+
+struct Rows {
+    input: String,
+    schema: SchemaRef,
+    columns: Vec<usize>,
+    provider: Arc<dyn TableProvider>,
+    context: SessionContext,
+    reading: Reading,
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DeltaRows({})", self.input)
+    }
+}
+
+impl PartitionStream for Rows {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (input, schema, columns) = (self.input.clone(), Arc::clone(&self.schema), self.columns.clone());
+        let (provider, context, reading) = (Arc::clone(&self.provider), self.context.clone(), self.reading.clone());
+        let opened = async move {
+            let table = context.read_table(provider)?;
+            let names: Vec<String> = columns.iter().map(|at| table.schema().field(*at).name().clone()).collect();
+            let columns = names.into_iter().map(|name| datafusion::prelude::ident(name)).collect::<Vec<_>>();
+            let rows = table.select(columns)?.execute_stream().await?;
+            Ok::<_, DataFusionError>(rows.map(move |batch| {
+                let batch = batch?;
+                reading.meter.add(batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+                as_declared(&batch, &schema)
+            }))
+        };
+        let stream = futures::stream::once(opened).try_flatten();
+        let stream = stream.map_err(move |error| DataFusionError::External(Box::new(unreadable(&input, &error))));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
+    }
+}
+
+fn as_declared(batch: &RecordBatch, schema: &SchemaRef) -> datafusion::error::Result<RecordBatch> {
+    let arrays = batch.columns().iter().zip(schema.fields()).map(|(array, field)| cast(array, field.data_type()));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays.collect::<Result<_, _>>()?, &options)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Objects of an S3-compatible store: `s3://bucket/key`, with `*`, `?` and `**` as in folders.
+
+use futures::{StreamExt, TryStreamExt};
+use meshwork_core::egress::Egress;
+use meshwork_core::mesh::S3Connection;
+use meshwork_core::{Error, Result};
+use object_store::aws::AmazonS3;
+use object_store::path::Path;
+use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt};
+
+use super::{Access, Meter};
+use crate::remote::s3::{fault, open};
+use crate::source::file::{SourceFile, is_glob, matches_path};
+
+/// More than so many objects are hardly meant.
+const MAX_OBJECTS: usize = 10_000;
+
+pub(super) async fn fetch(
+    access: &Access,
+    url: &str,
+    connection: &S3Connection,
+    egress: &Egress,
+    meter: &Meter,
+) -> Result<Vec<SourceFile>> {
+    let Some((bucket, key)) = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) else {
+        return Err(
+            Error::check("MW0546", format!("`{url}` is not an address of objects")).hint("write `s3://bucket/key`")
+        );
+    };
+    let store = open(bucket, connection, &access.domain, &access.secrets, egress, access.patience).await?;
+    let mut objects = find(&store, url, key).await?;
+    objects.sort_by(|a, b| a.location.cmp(&b.location));
+    let mut files = Vec::with_capacity(objects.len());
+    for object in objects {
+        files.push(get(access, &store, bucket, &object, meter).await?);
+    }
+    Ok(files)
+}
+
+async fn find(store: &AmazonS3, url: &str, key: &str) -> Result<Vec<ObjectMeta>> {
+    let failed = |error: object_store::Error| fault(&format!("`{url}`"), &error);
+    let path = |text: &str| {
+        Path::parse(text).map_err(|_| {
+            Error::check("MW0546", format!("`{url}` is not an address of objects")).hint("write `s3://bucket/key`")
+        })
+    };
+    let parts: Vec<&str> = key.split('/').collect();
+    let Some(first) = parts.iter().position(|part| is_glob(part)) else {
+        let location = path(key)?;
+        return match store.head(&location).await {
+            Ok(object) => Ok(vec![object]),
+            // The answer to HEAD has no body to say why: some stores answer so to credentials that they do not know.
+            Err(error @ object_store::Error::NotFound { .. }) => match store.list(Some(&location)).next().await {
+                Some(Err(why)) => Err(failed(why)),
+                _ => Err(failed(error)),
+            },
+            Err(error) => Err(failed(error)),
+        };
+    };
+    let prefix = parts[..first].join("/");
+    let prefix = if prefix.is_empty() { None } else { Some(path(&prefix)?) };
+    let mut listed = store.list(prefix.as_ref());
+    let mut found = Vec::new();
+    while let Some(object) = listed.try_next().await.map_err(failed)? {
+        // Stores show folders as empty objects, too.
+        if matches_path(key, object.location.as_ref()) && !object.location.as_ref().ends_with('/') {
+            found.push(object);
+        }
+        if found.len() > MAX_OBJECTS {
+            return Err(Error::limit("MW0544", format!("`{url}` matches more than {MAX_OBJECTS} objects"))
+                .hint("read fewer at once, with a narrower path"));
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::environment("MW0501", format!("no object matches `{url}`"))
+            .hint("check the path; `*` matches within one part of a key, `**` any number of parts"));
+    }
+    Ok(found)
+}
+
+/// The very object that was listed: one that was replaced since is an error.
+async fn get(
+    access: &Access,
+    store: &AmazonS3,
+    bucket: &str,
+    object: &ObjectMeta,
+    meter: &Meter,
+) -> Result<SourceFile> {
+    let name = format!("s3://{bucket}/{}", object.location);
+    let failed = |error: object_store::Error| fault(&format!("`{name}`"), &error);
+    let options = GetOptions { if_match: object.e_tag.clone(), ..GetOptions::default() };
+    let mut stream = store.get_opts(&object.location, options).await.map_err(failed)?.into_stream();
+    let mut file = access.spool.create().await?;
+    while let Some(bytes) = stream.next().await {
+        file.write(&name, &bytes.map_err(failed)?, meter).await?;
+    }
+    if file.len != object.size {
+        return Err(Error::environment("MW0543", format!("`{name}`: the store went away in the middle"))
+            .hint("run again; the publication before is still served"));
+    }
+    file.finish(&name).await
+}
