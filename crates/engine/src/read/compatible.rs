@@ -69,11 +69,10 @@ impl VisitorMut for Everywhere {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } = expr
             && let Some(escape) = escape_char.as_ref().and_then(|value| character(&value.value)).filter(|c| *c != '\\')
+            && let Some(rewritten) = with_backslash(pattern, escape)
         {
-            if let Some(rewritten) = with_backslash(pattern, escape) {
-                *pattern = Box::new(rewritten);
-                *escape_char = None;
-            }
+            **pattern = rewritten;
+            *escape_char = None;
         }
         ControlFlow::Continue(())
     }

@@ -159,7 +159,7 @@ impl PartitionStream for Rows {
         let opened = async move {
             let table = context.read_table(provider)?;
             let names: Vec<String> = columns.iter().map(|at| table.schema().field(*at).name().clone()).collect();
-            let columns = names.into_iter().map(|name| datafusion::prelude::ident(name)).collect::<Vec<_>>();
+            let columns = names.into_iter().map(datafusion::prelude::ident).collect::<Vec<_>>();
             let rows = table.select(columns)?.execute_stream().await?;
             Ok::<_, DataFusionError>(rows.map(move |batch| {
                 let batch = batch?;

@@ -1,15 +1,13 @@
 //! The API's page in a real browser; what is checked stands in `tests/browser/docs.cjs`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, cache};
 
 #[test]
 fn the_docs_page_works_and_is_accessible() {
-    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
-    let browser = cache.expect("HOME").join("meshwork/browser");
+    let browser = cache().join("browser");
     assert!(browser.join("ready").exists(), "playwright is not installed, and this test needs it: scripts/browser");
     let mesh = Mesh::published();
     let server = mesh.serve();

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, cache};
 use crate::redteam::people::{self, PASSWORD};
 
 const CONTRACT: &str = "\
@@ -50,9 +50,7 @@ fn mesh() -> Mesh {
 
 /// Where `scripts/drivers` puts them.
 fn installed() -> PathBuf {
-    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
-    let drivers = cache.expect("HOME").join("meshwork/drivers");
+    let drivers = cache().join("drivers");
     assert!(drivers.join("ready").exists(), "the drivers are not installed, and this test needs them: scripts/drivers");
     drivers
 }

@@ -215,6 +215,14 @@ impl Mesh {
     }
 }
 
+/// Where scripts put what tests need beside Rust.
+#[allow(clippy::disallowed_methods, reason = "a test may know where it runs")]
+pub fn cache() -> PathBuf {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+    cache.expect("HOME").join("meshwork")
+}
+
 pub fn good_rows(rows: usize) -> String {
     let mut text = String::from("order_id,customer,amount,status\n");
     for row in 1..=rows {

@@ -1,8 +1,15 @@
 //! JSON request bodies: what is wrong with one is said with its line and column.
 
-use axum::body::Bytes;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures::{Stream, StreamExt};
 use meshwork_core::{Error, Place};
 use serde::de::DeserializeOwned;
 
@@ -29,6 +36,51 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             _ => Error::usage("MW0927", "the request's body did not arrive whole").into(),
         })?;
         parse(&bytes).map(Self).map_err(Failure::from)
+    }
+}
+
+/// What a refused request still sends, at most: a client that is cut off while it sends does not see why.
+const DRAINED: usize = 64 << 20;
+
+/// Before handlers that take a body: what they leave of it is read to its end, within bounds, so that the answer arrives.
+pub async fn drain(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let body = Draining { rest: Some(body.into_data_stream()) };
+    next.run(Request::from_parts(parts, Body::from_stream(body))).await
+}
+
+struct Draining {
+    /// `None` once it ended.
+    rest: Option<BodyDataStream>,
+}
+
+impl Stream for Draining {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let polled = Pin::new(rest).poll_next(context);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.rest = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Draining {
+    fn drop(&mut self) {
+        let (Some(mut rest), Ok(runtime)) = (self.rest.take(), tokio::runtime::Handle::try_current()) else { return };
+        runtime.spawn(tokio::time::timeout(Duration::from_secs(30), async move {
+            let mut bytes = 0;
+            while let Some(Ok(more)) = rest.next().await
+                && bytes < DRAINED
+            {
+                bytes += more.len();
+            }
+        }));
     }
 }
 

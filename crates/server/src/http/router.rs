@@ -75,6 +75,7 @@ pub fn router(app: AppState) -> Router {
         .layer(Extension(Description(Bytes::from(document))))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(checks, guard))
+        .layer(middleware::from_fn(super::body::drain))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             Failure::from(Error::internal("MW0999", "a handler panicked; the panic's message is in the log"))

@@ -86,7 +86,8 @@ async fn a_file_that_changed_in_between_is_read_from_its_start() {
 async fn faults_are_told_within_the_time() {
     let cut = || WebAnswer { cut_at: Some(9), ..WebAnswer::ok(BODY) };
     let hang = |body: &str| WebAnswer { hang: true, cut_at: Some(9), ..WebAnswer::ok(body) };
-    let cases: Vec<(&str, Box<dyn Fn() -> WebAnswer + Send + Sync>, &str, usize)> = vec![
+    type Answering = Box<dyn Fn() -> WebAnswer + Send + Sync>;
+    let cases: Vec<(&str, Answering, &str, usize)> = vec![
         ("always 503", Box::new(|| WebAnswer::status("503 Service Unavailable")), "MW0542", 3),
         (
             "a long pause",
