@@ -15,7 +15,8 @@ demo: deps      ## build, start the example mesh, say what to try (ARGS=--once: 
 	$(BUILD)
 	@$$(scripts/target-dir)/debug/meshwork demo $(ARGS)
 
-test: deps      ## every test
+test:           ## every test
+	@scripts/deps tests
 	@scripts/drivers
 	@scripts/browser
 	$(BUILD)
