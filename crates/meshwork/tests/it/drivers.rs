@@ -69,10 +69,12 @@ fn drivers_find_what_they_expect() {
             python
         } else {
             let mut java = Command::new("java");
-            java.args(["-Duser.timezone=Europe/Berlin", "-cp"]).arg(drivers.join("postgresql.jar"));
+            java.args(["-Dfile.encoding=UTF-8", "-Duser.timezone=Europe/Berlin", "-cp"])
+                .arg(drivers.join("postgresql.jar"));
             java
         };
-        command.arg(scripts.join(script)).current_dir(&scripts);
+        // Whatever the locale here: the scripts are UTF-8.
+        command.arg(scripts.join(script)).current_dir(&scripts).env("LC_ALL", "C.UTF-8");
         command.env("PGHOST", host).env("PGPORT", port).env("PGUSER", "eve").env("PGPASSWORD", PASSWORD);
         let output = command.output().expect(script);
         if !output.status.success() {
