@@ -28,7 +28,7 @@ lint:           ## what else must hold: format, clippy, crate boundaries, licenc
 	scripts/boundaries
 	scripts/deny
 
-bench:          ## comparison tables (release build, about 30 minutes the first time)
+bench:          ## comparison tables (release build; the first time takes about an hour and 10 GB of data)
 	scripts/bench $(ARGS)
 
 dist:           ## tarball, Debian package and checksums in dist/ (PROFILE=dev: quick, for trying it out)
