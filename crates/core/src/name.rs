@@ -61,6 +61,11 @@ pub fn split_major(table: &str) -> Option<(&str, u32)> {
     plain.then(|| digits.parse().ok().map(|major| (stem, major))).flatten()
 }
 
+/// A name of any kind as an identifier of SQL, in double quotes.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 impl TryFrom<String> for Name {
     type Error = NameProblem;
     fn try_from(text: String) -> Result<Self, NameProblem> {

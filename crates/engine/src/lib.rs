@@ -12,6 +12,7 @@ pub mod lineage;
 pub mod native;
 pub mod read;
 pub mod remote;
+mod set;
 pub mod source;
 pub mod storage;
 pub mod verify;

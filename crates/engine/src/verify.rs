@@ -22,6 +22,8 @@ use meshwork_core::effect::Timestamp;
 use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, Rule};
 
 use crate::native::arrow_type;
+use crate::set::Sets;
+use crate::source::file::SourceFile;
 use crate::source::text::TextType;
 use crate::source::{self, Access, Reading, Secrets, Source};
 use crate::write::session::execution_error;
@@ -65,14 +67,25 @@ struct Columns {
 
 pub async fn verify(table: &Table, subject: &Subject) -> Result<Verified> {
     let reading = Reading::default();
-    let opened = open(&subject.name, &subject.spec, &table.fields, &reading, subject).await?;
+    let access = Access::new(&subject.domain, subject.secrets.clone(), &subject.scratch, subject.limits.spill_bytes);
+    let opened = source::open(&subject.name, &subject.spec, &table.fields, &reading, &access).await?;
     let schema = opened.schema();
     // Columnar data comes with types: what they promise needs no look.
-    let typed = matches!(subject.spec, SourceSpec::Parquet { .. });
+    let typed = matches!(subject.spec, SourceSpec::Parquet { .. } | SourceSpec::Avro { .. } | SourceSpec::Delta { .. });
     let columns = columns(table, &schema, typed);
     let seen = reduced(table, &columns);
-    let scan = Scan { table, subject, opened: &opened, schema: &schema, columns: &columns, reading: &reading };
+    let scan = Scan {
+        table,
+        subject,
+        access: &access,
+        opened: &opened,
+        schema: &schema,
+        columns: &columns,
+        reading: &reading,
+    };
     let (mut pass, keys) = scan.run(&seen).await?;
+    // Before any second look at the data: that meets the same faults again.
+    let (implied, bytes) = (pass.implied(), reading.meter.bytes());
     let mut known: BTreeMap<String, ClauseResult> =
         pass.answers().into_values().map(|a| (a.clause.clone(), a)).collect();
     let rows = pass.rows;
@@ -85,13 +98,17 @@ pub async fn verify(table: &Table, subject: &Subject) -> Result<Verified> {
         }
     }
     let open_clauses: Vec<&Clause> = table.clauses.iter().filter(|c| !known.contains_key(&c.id)).collect();
-    let mut later = set::answers(&open_clauses, table, subject, &opened, &columns.places, rows).await?;
+    let places = &columns.places;
+    let again = set::Again { table, subject, access: &access, opened: &opened, places, reading: &reading };
+    let sets = Sets { data: &again, table, rows, batch_rows: rows, trusted: false };
+    let later = sets.answers(&open_clauses).await?;
+    known.extend(later.into_iter().map(|answer| (answer.clause.clone(), answer)));
     let mut clauses = Vec::with_capacity(table.clauses.len());
     for clause in &table.clauses {
-        let answer = known.remove(&clause.id).or_else(|| later.remove(&clause.id));
+        let answer = known.remove(&clause.id);
         clauses.push(answer.unwrap_or_else(|| unchecked(clause, "it was left out".to_owned())));
     }
-    clauses.extend(pass.implied());
+    clauses.extend(implied);
     let declared = source::Typing::source_names(&table.fields);
     let undeclared = schema
         .fields()
@@ -103,19 +120,7 @@ pub async fn verify(table: &Table, subject: &Subject) -> Result<Verified> {
             !declared.iter().any(|path| path.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.')))
         })
         .collect();
-    Ok(Verified { rows, bytes: reading.meter.bytes(), clauses, undeclared })
-}
-
-async fn open(
-    name: &str,
-    spec: &SourceSpec,
-    fields: &[Field],
-    reading: &Reading,
-    subject: &Subject,
-) -> Result<Arc<dyn Source>> {
-    let bytes = subject.limits.spill_bytes;
-    let access = Access::new(&subject.domain, subject.secrets.clone(), &subject.scratch, bytes);
-    source::open(name, spec, fields, reading, &access).await
+    Ok(Verified { rows, bytes, clauses, undeclared })
 }
 
 fn columns(table: &Table, schema: &Schema, typed: bool) -> Columns {
@@ -220,6 +225,7 @@ fn by_shape(clause: &Clause, table: &Table, columns: &Columns, rows: u64, keys: 
 struct Scan<'a> {
     table: &'a Table,
     subject: &'a Subject,
+    access: &'a Access,
     opened: &'a Arc<dyn Source>,
     schema: &'a SchemaRef,
     columns: &'a Columns,
@@ -229,22 +235,19 @@ struct Scan<'a> {
 impl Scan<'_> {
     async fn run(&self, seen: &Table) -> Result<(Pass, Vec<Keys>)> {
         let unique = unique_sets(self.table, seen);
-        if let SourceSpec::Parquet { files } = &self.subject.spec {
-            let files = source::find(&self.subject.name, files)?;
-            let roots: Vec<usize> =
-                self.columns.read.iter().filter_map(|at| self.columns.places[*at].as_ref().ok().copied()).collect();
+        let mut wanted: Vec<usize> =
+            self.columns.read.iter().filter_map(|at| self.columns.places[*at].as_ref().ok().copied()).collect();
+        if let Some(files) = self.columnar().await? {
             let job = parquet::Job {
-                roots,
+                roots: wanted,
                 table: seen.clone(),
-                unique: unique.clone(),
+                unique,
                 reading: self.reading.clone(),
                 schema: self.stored(seen),
                 budget: self.budget(),
             };
             return parquet::scan(files, job, self.subject.limits.cores).await;
         }
-        let mut wanted: Vec<usize> =
-            self.columns.read.iter().filter_map(|at| self.columns.places[*at].as_ref().ok().copied()).collect();
         let origin = self.opened.has_origin();
         if origin {
             wanted.extend([self.schema.fields().len(), self.schema.fields().len() + 1]);
@@ -260,6 +263,13 @@ impl Scan<'_> {
             }
         }
         Ok((pass, keys))
+    }
+
+    /// Parquet files that hold all of their columns themselves, instead of leaving some to the names of their folders.
+    async fn columnar(&self) -> Result<Option<Vec<SourceFile>>> {
+        let SourceSpec::Parquet { files } = &self.subject.spec else { return Ok(None) };
+        let files = self.access.files(&self.subject.name, files, &self.reading.meter).await?;
+        Ok(Some(files).filter(|files| files.iter().all(|file| file.partitions.is_empty())))
     }
 
     /// How many keys may be remembered.

@@ -39,6 +39,7 @@ use meshwork_core::run::{OutputReport, RunReport};
 
 pub(crate) use check::{Pass, counted, describe_metric, error as unchecked, measure, result, threshold};
 pub(crate) use convert::{convertible, texts};
+pub(crate) use origin::is_carried;
 
 use crate::failpoint::FailPoint;
 use crate::read::secured;

@@ -2,6 +2,7 @@
 
 use meshwork_control::port::data::{DatabaseSpec, SourceSpec};
 use meshwork_core::infer::{Catalog, ForeignKey, ProfiledType, ProposedSource};
+use meshwork_core::name::quoted;
 use meshwork_core::types::ColumnType;
 use meshwork_core::{Error, Result};
 use tokio_postgres::Client;
@@ -90,10 +91,6 @@ impl Named {
     fn quoted(&self) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(&self.table))
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// All values as texts: their types come from the catalog.

@@ -98,10 +98,8 @@ impl Source for JsonSource {
             .map(|file| {
                 let origin = self.shared.reading.origins.add(&file.name);
                 let assembly = Assembly::new(&self.shared.schema, columns, origin);
-                let schema = Arc::clone(assembly.schema());
-                let (shared, file) = (Arc::clone(&self.shared), file.clone());
-                let name = file.name.clone();
-                Arc::new(FilePartition::new(&name, schema, move |sink| read(&shared, &file, &assembly, sink))) as _
+                let shared = Arc::clone(&self.shared);
+                FilePartition::of(file, assembly, move |file, assembly, sink| read(&shared, file, assembly, sink))
             })
             .collect()
     }

@@ -91,11 +91,10 @@ impl Source for ParquetSource {
             .map(|file| {
                 let origin = self.reading.origins.add(&file.name);
                 let assembly = Assembly::new(&self.schema, columns, origin).with_constants(self.constants(file));
-                let schema = Arc::clone(assembly.schema());
-                let (file, reading, source) = (file.clone(), self.reading.clone(), Arc::clone(&self.schema));
-                let name = file.name.clone();
-                Arc::new(FilePartition::new(&name, schema, move |sink| read(&file, &source, &assembly, &reading, sink)))
-                    as _
+                let (reading, schema) = (self.reading.clone(), Arc::clone(&self.schema));
+                FilePartition::of(file, assembly, move |file, assembly, sink| {
+                    read(file, &schema, assembly, &reading, sink)
+                })
             })
             .collect()
     }

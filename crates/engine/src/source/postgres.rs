@@ -16,6 +16,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::StreamExt;
 use meshwork_control::port::data::DatabaseSpec;
+use meshwork_core::name::quoted;
 use meshwork_core::{Error, Result};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
@@ -353,10 +354,6 @@ fn broken(input: &str, error: &tokio_postgres::Error) -> Error {
     let why = error.code().map(|code| format!(" (SQLSTATE {})", code.code())).unwrap_or_default();
     Error::environment("MW0524", format!("input `{input}`: the database broke off while rows were read{why}"))
         .hint("run again; if it comes back, the database's own log says why")
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use meshwork_core::name::quoted;
 use meshwork_core::types::ColumnType;
 use meshwork_core::{Error, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow, SqliteValueRef};
@@ -217,10 +218,6 @@ fn single_query<'q>(input: &str, query: &'q str) -> Result<&'q str> {
         }
     }
     Ok(query)
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Nothing has been read yet, so SQLite's words quote only names and SQL.

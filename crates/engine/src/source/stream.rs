@@ -13,6 +13,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use meshwork_core::{Error, Result};
 
+use super::file::SourceFile;
 use super::table::projected;
 
 /// Takes a batch; `false` when nobody wants more.
@@ -27,8 +28,14 @@ pub struct FilePartition {
 }
 
 impl FilePartition {
-    pub fn new(name: &str, schema: SchemaRef, read: impl Fn(Sink<'_>) -> Result<()> + Send + Sync + 'static) -> Self {
-        Self { name: name.to_owned(), schema, read: Arc::new(read) }
+    /// Of what `assembly` puts together from one file.
+    pub fn of(
+        file: &SourceFile,
+        assembly: Assembly,
+        read: impl Fn(&SourceFile, &Assembly, Sink<'_>) -> Result<()> + Send + Sync + 'static,
+    ) -> Arc<dyn PartitionStream> {
+        let (name, schema, file) = (file.name.clone(), Arc::clone(&assembly.schema), file.clone());
+        Arc::new(Self { name, schema, read: Arc::new(move |sink| read(&file, &assembly, sink)) })
     }
 }
 

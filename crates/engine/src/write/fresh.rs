@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use datafusion::prelude::{SessionContext, cast as cast_expr, ident, lit};
 use meshwork_control::port::data::{GovernedTable, SourceSpec};
 use meshwork_core::effect::Timestamp;
+use meshwork_core::name::quoted;
 use meshwork_core::product::{Incremental, MissingRows, Mode};
 use meshwork_core::{Error, Result};
 use serde_json::Value;
@@ -328,8 +329,4 @@ fn shown(names: &[String]) -> String {
         n if n > 3 => format!("{} and {} more", first.join(", "), n - 3),
         _ => first.join(", "),
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -17,6 +17,7 @@ use datafusion::prelude::{Expr, SessionContext, col, lit};
 use meshwork_control::port::data::{OutputSpec, RunLimits};
 use meshwork_core::contract::Table;
 use meshwork_core::effect::Timestamp;
+use meshwork_core::name::quoted;
 use meshwork_core::quality::{Clause, ClauseResult, RowSample, Rule, Scope};
 use meshwork_core::run::Changes;
 use meshwork_core::{Error, Result, Severity};
@@ -27,8 +28,9 @@ use super::check::counted;
 use super::convert::{convert, texts};
 use super::files::{DataFiles, FILE};
 use super::session::{self, Origin, Way};
-use super::set::{files_table, list, quoted};
+use super::set::files_table;
 use super::sink::Sink;
+use crate::set::{list, pairs};
 use crate::source::Samples;
 use crate::source::text::TextType;
 
@@ -204,7 +206,7 @@ impl Merge<'_> {
         if failing == 0 {
             return Ok(None);
         }
-        let on = equal("t", "d", &self.output.key);
+        let on = pairs("t", "d", &self.output.key, &self.output.key);
         let sql = format!(
             "SELECT t.* FROM {NEW} AS t JOIN ({groups} ORDER BY {keys} LIMIT {KEPT}) AS d ON {on} LIMIT {KEPT}"
         );
@@ -236,14 +238,14 @@ impl Merge<'_> {
     pub async fn found(&self, served: &[Value]) -> Result<u64> {
         let context = self.context().await?;
         register(&context, OLD, Arc::new(DataFiles::of(&self.sink.log, &self.sink.schema, served)?))?;
-        let on = equal("k", "t", &self.output.key);
+        let on = pairs("k", "t", &self.output.key, &self.output.key);
         self.number(&context, &format!("SELECT count(*) FROM {NEW} AS k RIGHT SEMI JOIN {OLD} AS t ON {on}")).await
     }
 
     /// Finds the files that the keys touch and writes them anew without these.
     pub async fn run(self, served: Vec<Value>) -> Result<Merged> {
         let context = self.context().await?;
-        let on = equal("k", "t", &self.output.key);
+        let on = pairs("k", "t", &self.output.key, &self.output.key);
         let gone = self.gone.as_ref().map_or(0, |gone| gone.rows);
         let numbered = DataFiles::numbered(&self.sink.log, &self.sink.schema, &served)?;
         register(&context, OLD, Arc::new(numbered))?;
@@ -313,9 +315,7 @@ impl Merge<'_> {
     }
 
     async fn collect(&self, context: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>> {
-        let what = format!("the merge of {}", self.sink.what);
-        let plan = session::plan(context, sql, Origin { what: &what, path: "" }).await?;
-        session::frame(context, plan).collect().await.map_err(|error| session::execution_error(&error, &what))
+        session::collect(context, sql, &format!("the merge of {}", self.sink.what)).await
     }
 
     async fn number(&self, context: &SessionContext, sql: &str) -> Result<u64> {
@@ -327,14 +327,6 @@ impl Merge<'_> {
     }
 }
 
-fn equal(left: &str, right: &str, columns: &[String]) -> String {
-    let terms = columns.iter().map(|column| format!("{left}.{0} = {right}.{0}", quoted(column)));
-    terms.collect::<Vec<_>>().join(" AND ")
-}
-
 fn register(context: &SessionContext, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
-    let failed = |error| session::execution_error(&error, "the merge");
-    context.deregister_table(TableReference::bare(name)).map_err(failed)?;
-    context.register_table(TableReference::bare(name), provider).map_err(failed)?;
-    Ok(())
+    session::register(context, name, provider, "the merge")
 }

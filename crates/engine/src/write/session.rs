@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::error::ArrowError;
-use datafusion::catalog::MemorySchemaProvider;
-use datafusion::common::SchemaError;
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::{MemorySchemaProvider, TableProvider};
+use datafusion::common::{SchemaError, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SQLOptions, SessionContext};
@@ -65,6 +66,20 @@ pub fn session(limits: &RunLimits, scratch: &Path, now: Timestamp, way: Way) -> 
 /// A planned query, ready to run at the session's own moment.
 pub fn frame(context: &SessionContext, plan: LogicalPlan) -> DataFrame {
     DataFrame::new(governed::state(context), plan)
+}
+
+/// Puts a table into the session, in the place of one of that name.
+pub fn register(context: &SessionContext, name: &str, table: Arc<dyn TableProvider>, what: &str) -> Result<()> {
+    let failed = |error| execution_error(&error, what);
+    context.deregister_table(TableReference::bare(name)).map_err(failed)?;
+    context.register_table(TableReference::bare(name), table).map_err(failed)?;
+    Ok(())
+}
+
+/// All rows of a query of ours.
+pub async fn collect(context: &SessionContext, sql: &str, what: &str) -> Result<Vec<RecordBatch>> {
+    let plan = plan(context, sql, Origin { what, path: "" }).await?;
+    frame(context, plan).collect().await.map_err(|error| execution_error(&error, what))
 }
 
 /// Where a statement comes from, for its errors.

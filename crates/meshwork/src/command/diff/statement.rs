@@ -1,5 +1,6 @@
 //! The statements of a comparison, and what their rows mean.
 
+use meshwork_core::name::quoted;
 use serde_json::{Map, Value, json};
 
 /// A table at two moments.
@@ -124,10 +125,6 @@ impl Sides {
         let moment = moment.replace('\'', "''");
         format!("{}.{} FOR SYSTEM_TIME AS OF '{moment}'", quoted(&self.domain), quoted(&self.table))
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

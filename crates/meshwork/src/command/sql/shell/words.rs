@@ -190,7 +190,7 @@ fn begins(name: &str, with: &str) -> bool {
 fn quoted(name: &str) -> String {
     let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         && !name.starts_with(|c: char| c.is_ascii_digit());
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    if plain { name.to_owned() } else { meshwork_core::name::quoted(name) }
 }
 
 #[cfg(test)]
