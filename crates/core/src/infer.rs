@@ -45,7 +45,7 @@ pub struct TableProfile {
 /// How the product reads it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProposedSource {
-    /// Paths are relative to the domain's folder.
+    /// Paths are relative to the domain's folder, or addresses of files on other machines.
     Csv {
         path: String,
         options: CsvOptions,
@@ -57,6 +57,8 @@ pub enum ProposedSource {
     File {
         kind: &'static str,
         path: String,
+        /// Of a database in a file.
+        table: Option<String>,
     },
     /// A table of the domain's connection.
     Database {
@@ -144,6 +146,8 @@ pub struct Values {
     pub values: Option<Vec<(String, u64)>>,
     /// Least and greatest, as decimal texts, where they are numbers.
     pub numbers: Option<(String, String)>,
+    /// Their ends.
+    pub ends: Ends,
     /// Most digits before and after the point.
     pub digits: (u32, u32),
     /// Shortest and longest text, in characters.
@@ -153,6 +157,14 @@ pub struct Values {
     pub personal: Vec<(Personal, u64)>,
     /// How many values meet a text format of contracts.
     pub formats: Vec<(&'static str, u64)>,
+}
+
+/// The greatest and the least numbers of a column, from the outermost inwards: each once, with how often it comes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ends {
+    pub greatest: Vec<(String, u64)>,
+    pub least: Vec<(String, u64)>,
+    pub median: Option<f64>,
 }
 
 impl Values {
@@ -169,7 +181,7 @@ pub struct Target {
     pub product: Name,
     /// The team that owns the domain.
     pub owner: Name,
-    /// The domain's connection that database tables are read through.
+    /// The domain's connection that database tables and files on other machines are read through.
     pub connection: Option<Name>,
     /// Whose tables these are, in words: `chinook (PostgreSQL)`.
     pub from: String,

@@ -5,14 +5,19 @@
 mod column;
 mod combination;
 mod file;
+mod folder;
+mod mysql;
 mod postgres;
+mod sqlite;
 mod table;
 
 use std::collections::HashSet;
 
 use meshwork_core::infer::TableProfile;
 
-pub use file::{Described, Pattern, describe, file, patterns};
+pub use file::{Described, Located, describe, located};
+pub use folder::{ENDINGS, Pattern, is_data, names, tables};
+pub use mysql::mysql;
 pub use postgres::{Wanted, postgres};
 
 /// How much is read of one table.

@@ -9,12 +9,13 @@ mod fetch;
 pub mod file;
 pub mod guess;
 pub(crate) mod json;
-mod mysql;
+pub(crate) mod mysql;
 mod parquet;
 mod postgres;
+mod range;
 mod relation;
 mod secret;
-mod sqlite;
+pub(crate) mod sqlite;
 mod stream;
 mod table;
 pub mod text;
@@ -30,10 +31,12 @@ use meshwork_control::port::data::{FilesSpec, SourceSpec};
 use meshwork_core::contract::Field;
 use meshwork_core::{Error, Result};
 
-pub use fetch::Access;
+pub use fetch::{Access, listed};
 pub use file::Identity;
 pub use postgres::{PostgresColumn, postgres_client, postgres_columns};
+pub use range::Range;
 pub use secret::Secrets;
+pub use sqlite::copy as copy_sqlite;
 pub use table::{Face, ORIGIN, ROW, SourceTable};
 pub use unfit::{Samples, Unfit};
 
@@ -124,6 +127,10 @@ pub trait Source: std::fmt::Debug + Send + Sync {
     fn has_origin(&self) -> bool;
     /// One stream a file, of these columns: indices into `schema()`, then `len` for the origin and `len + 1` for the row.
     fn partitions(&self, columns: &[usize]) -> Vec<Arc<dyn PartitionStream>>;
+    /// The same source without rows that lie outside of a range, where it can be asked so. It may still yield some.
+    fn within(&self, _: &Range) -> Option<Arc<dyn Source>> {
+        None
+    }
     /// For errors about a column that is not there: what could have gone wrong in reading it.
     fn hint(&self) -> Option<String> {
         None

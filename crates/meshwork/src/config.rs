@@ -150,6 +150,12 @@ pub fn secrets_of(domain: &str) -> Vec<(OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(&prefix)).collect()
 }
 
+/// What AWS' own tools take from the environment, for commands that a person runs: `AWS_<name>`.
+#[allow(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+pub fn aws(name: &str) -> Option<String> {
+    std::env::var(format!("AWS_{name}")).ok().filter(|value| !value.is_empty())
+}
+
 /// What the child of a run is told by its environment.
 #[derive(Clone, Debug, Default)]
 pub struct ChildSettings {

@@ -34,6 +34,12 @@ pub enum Color {
     Never,
 }
 
+/// `1 row`, `2 rows`; `what` is in the singular.
+pub fn count(n: impl TryInto<u64>, what: &str) -> String {
+    let n = n.try_into().unwrap_or(u64::MAX);
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
 #[derive(Clone, Debug)]
 pub struct Printer {
     pub format: Format,

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod backup;
 pub mod contract;
 pub mod data;
+pub mod diff;
 pub mod domain;
 pub mod health;
 pub mod mesh;

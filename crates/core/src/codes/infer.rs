@@ -6,21 +6,21 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW1100",
         title: "Nothing to start from",
-        help: "`--from` takes a file (CSV, JSON, Parquet), a folder of files, a database URL such as \
-               `postgres://user@host:5432/database`, or a dbt project's `target/manifest.json`. What was named is not there, or holds \
-               no table that can be read.",
+        help: "`--from` takes a file (CSV, JSON, Parquet, Avro, SQLite), a folder of files, a Delta table, a database URL such as \
+               `postgres://user@host:5432/database` or `mysql://…`, files on other machines (`s3://…`, `https://…`), or a dbt \
+               project's `target/manifest.json`. What was named is not there, or holds no table that can be read.",
     },
     CodeInfo {
         code: "MW1101",
         title: "The kind of file is not known",
-        help: "Files are told by their content: CSV, JSON (lines, an array, or records inside a document), Parquet. Convert other \
-               files to one of these first.",
+        help: "Files are told by their content: CSV, JSON (lines, an array, or records inside a document), Parquet, Avro, SQLite; \
+               a Delta table by its `_delta_log`. Convert other files to one of these first.",
     },
     CodeInfo {
         code: "MW1102",
         title: "The database URL cannot be used",
-        help: "A URL names what is connected to: `postgres://user:password@host:port/database`. `?schema=sales` limits it to one \
-               schema. Characters such as `@` or `/` in a password are written percent-encoded: `%40`, `%2F`.",
+        help: "A URL names what is connected to: `postgres://user:password@host:port/database`, or `mysql://…` for MySQL and \
+               MariaDB. `?schema=sales` limits PostgreSQL to one schema. Characters such as `@` or `/` in a password are written percent-encoded: `%40`, `%2F`.",
     },
     CodeInfo {
         code: "MW1103",
@@ -51,11 +51,18 @@ pub const CODES: &[CodeInfo] = &[
         code: "MW1111",
         title: "It is not clear which data to test",
         help: "Name the data: `--data FILE`, `--data postgres://user@host/database?table=schema.table`, `--product domain.output`, or \
-               `--server NAME` for one of the contract's own `servers`. Kinds of servers that are read: local, postgres.",
+               `--of-server NAME` for one of the contract's own `servers`. Kinds of servers that are read: local, s3, postgres, mysql.",
     },
     CodeInfo {
         code: "MW1112",
         title: "The data does not hold to the contract",
         help: "At least one clause of severity `error` failed or could not be checked. Each is listed with the rows that fail it.",
+    },
+    CodeInfo {
+        code: "MW1125",
+        title: "The address of the files cannot be used",
+        help: "Files on other machines: `s3://bucket/key` (globs, or a folder that ends in `/`; `?endpoint=https://host:port` for a \
+               store other than AWS; the key as `s3://ID:SECRET@bucket/…`, else from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), or \
+               `https://host/file` (`https://user:password@host/file` where the server wants a login).",
     },
 ];

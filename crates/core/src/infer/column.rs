@@ -69,7 +69,12 @@ pub fn field(column: &ColumnProfile, name: &str, around: &Around<'_>) -> FieldPr
     } else if around.unique {
         field.line("unique", "true".to_owned(), &format!("{} declares it; 1.00", around.table.catalog.said_by));
     }
-    let personal = personal(column, &column.ty.native, &around.table.name);
+    let mut personal = personal(column, &column.ty.native, &around.table.name);
+    if personal.as_ref().is_some_and(|(kind, ..)| *kind == Personal::PersonName) && is_credit(column, around.table) {
+        personal = None;
+        let note = "names of people who are known for these works; `classification: pii` masks them all the same";
+        field.notes.push(note.to_owned());
+    }
     classified(column, personal.as_ref(), around, &mut field);
     // What would quote values of personal data is left out.
     if personal.is_none() {
@@ -117,6 +122,39 @@ fn classified(
         several => field.line("classification", format!("[{}]", several.join(", ")), &because.join(", ")),
     }
 }
+
+/// Whether names stand with works because these people made them: public, unlike the names of customers.
+fn is_credit(column: &ColumnProfile, table: &TableProfile) -> bool {
+    let last = |name: &str| words(name).last().map(|word| super::name::singular(word)).unwrap_or_default();
+    let titled = table.columns.iter().any(|other| TITLES.contains(&last(&other.name).as_str()));
+    let of_works = words(&table.name).iter().any(|word| WORKS.contains(&super::name::singular(word).as_str()));
+    MAKERS.contains(&last(&column.name).as_str()) && (titled || of_works)
+}
+
+const MAKERS: &[&str] = &[
+    "director",
+    "author",
+    "writer",
+    "artist",
+    "composer",
+    "performer",
+    "singer",
+    "actor",
+    "actress",
+    "producer",
+    "creator",
+    "photographer",
+    "painter",
+    "editor",
+    "illustrator",
+    "screenwriter",
+    "star",
+    "cast",
+    "band",
+];
+const TITLES: &[&str] = &["title", "film", "movie", "book", "album", "track", "song"];
+const WORKS: &[&str] =
+    &["film", "movie", "book", "album", "track", "song", "painting", "game", "episode", "show", "article", "artwork"];
 
 impl FieldProposal {
     fn line(&mut self, key: &str, value: String, comment: &str) {
@@ -247,10 +285,36 @@ fn range(column: &ColumnProfile, (least, most): &(String, String), around: &Arou
     }
     let width = high - low;
     if known.is_none() && !code && width > 0.0 && column.seen.present() >= FEW_ROWS {
+        let (ends, present) = (&column.seen.ends, column.seen.present());
+        let (above, most) = apart(&ends.greatest, ends.median, present).unwrap_or((&[], most));
+        let (below, least) = apart(&ends.least, ends.median, present).unwrap_or((&[], least));
         let name = scalar(&field.name);
         let clause = format!("range: {{ field: {name}, min: {least}, max: {most} }}");
-        field.warnings.push((clause, format!("observed in {} values", counted(column.seen.present()))));
+        let strange: Vec<&str> = below.iter().chain(above).map(|(value, _)| value.as_str()).collect();
+        let why = match strange.as_slice() {
+            [] => format!("observed in {} values", counted(present)),
+            far => format!("observed in {} values; far from all others: {}", counted(present), far.join(", ")),
+        };
+        field.warnings.push((clause, why));
     }
+}
+
+/// Fewer values have no usual range.
+const ENOUGH: u64 = 100;
+/// How many times as wide as the values on their side of the median the gap before outliers is.
+const APART: f64 = 3.0;
+
+/// The outermost values that lie apart from all others, and the first one that does not: seldom, and behind a gap that is
+/// wider than all there is between the others and the median.
+fn apart(end: &[(String, u64)], median: Option<f64>, present: u64) -> Option<(&[(String, u64)], &String)> {
+    let (median, value) = (median?, |at: usize| end[at].0.parse::<f64>().ok());
+    (1..end.len()).rev().find_map(|at| {
+        let (inner, outer) = (value(at)?, value(at - 1)?);
+        let (spread, gap) = ((inner - median).abs(), (outer - inner).abs());
+        let seldom = end[..at].iter().map(|(_, count)| count).sum::<u64>() <= 1 + present / 1000;
+        let far = present >= ENOUGH && seldom && spread > 0.0 && gap > spread * APART;
+        far.then(|| (&end[..at], &end[at].0))
+    })
 }
 
 /// Whether a column that was never negative is so by its nature: counts, sizes and amounts begin near zero; a temperature

@@ -291,3 +291,54 @@ fn only_what_cannot_be_negative_is_kept_from_it() {
     assert_eq!(bounded, ["precip", "seats"]);
     assert!(proposal.files[1].1.contains("# updated: perhaps milliseconds since 1970"), "{}", proposal.files[1].1);
 }
+
+#[test]
+fn a_value_far_from_all_others_is_no_bound() {
+    let number = |name: &str, least: &str, greatest: &[(&str, u64)], median: f64| {
+        let mut found = column(name, ColumnType::Float64, 10_000, false);
+        found.seen.numbers = Some((least.to_owned(), greatest[0].0.to_owned()));
+        found.seen.ends.greatest = greatest.iter().map(|(value, count)| ((*value).to_owned(), *count)).collect();
+        found.seen.ends.median = Some(median);
+        found
+    };
+    let proposal = all(&[table(
+        "weather",
+        vec![
+            number("wind_speed", "-1", &[("1048.4", 1), ("42.6", 2), ("41.4", 3)], 10.4),
+            number("gross", "-2", &[("2767", 1), ("1842", 1), ("1133", 1)], 40.0),
+            number("gust", "-3", &[("900", 500), ("40", 2)], 10.0),
+            number("flag", "-4", &[("1", 1), ("0", 9000)], 0.0),
+        ],
+    )]);
+    let contract = &proposal.files[1].1;
+    for line in [
+        "range: { field: wind_speed, min: -1, max: 42.6 }",
+        "far from all others: 1048.4",
+        "range: { field: gross, min: -2, max: 2767 }",
+        "range: { field: gust, min: -3, max: 900 }",
+        "range: { field: flag, min: -4, max: 1 }",
+    ] {
+        assert!(contract.contains(line), "{line} is not in\n{contract}");
+    }
+}
+
+#[test]
+fn who_made_a_work_is_no_secret() {
+    let people = |name: &str| {
+        let mut found = column(name, ColumnType::Text, 100, false);
+        found.seen.personal = vec![(Personal::PersonName, 60)];
+        found
+    };
+    let text = || column("Title", ColumnType::Text, 100, true);
+    for (called, columns, personal) in [
+        ("movies", vec![text(), people("Director")], false),
+        ("movies", vec![text(), people("Requested By")], true),
+        ("contracts", vec![people("author"), column("Salary", ColumnType::Int64, 100, false)], true),
+        ("books", vec![people("lead author")], false),
+    ] {
+        let proposal = all(&[table(called, columns)]);
+        let contract = &proposal.files[1].1;
+        assert_eq!(!proposal.outputs[0].personal.is_empty(), personal, "{contract}");
+        assert_eq!(contract.contains("known for these works"), !personal, "{contract}");
+    }
+}

@@ -7,7 +7,7 @@ use super::key::{self, Key, Reference, counted};
 use super::{ForeignKey, ProposedSource, TableProfile, Target, column_names, table_name};
 use crate::check::Named;
 use crate::contract::scalar;
-use crate::name::Name;
+use crate::name::{Name, quoted};
 use crate::scaffold::File;
 
 /// A product with its files, and what a person should hear of it.
@@ -223,20 +223,27 @@ inputs:
 fn source(source: &ProposedSource, target: &Target) -> String {
     let mut out = "    source:\n".to_owned();
     let mut line = |key: &str, value: &str| out.push_str(&format!("      {key}: {value}\n"));
+    let mut file = |kind: &str, path: &str| {
+        line("type", kind);
+        line("path", &scalar(path));
+        if let Some(connection) = target.connection.as_ref().filter(|_| path.contains("://")) {
+            line("connection", connection);
+        }
+    };
     match source {
         ProposedSource::Csv { path, options } => {
-            line("type", "csv");
-            line("path", &scalar(path));
+            file("csv", path);
             pinned(serde_json::to_value(options), &mut out);
         }
         ProposedSource::Json { path, options } => {
-            line("type", "json");
-            line("path", &scalar(path));
+            file("json", path);
             pinned(serde_json::to_value(options), &mut out);
         }
-        ProposedSource::File { kind, path } => {
-            line("type", kind);
-            line("path", &scalar(path));
+        ProposedSource::File { kind, path, table } => {
+            file(kind, path);
+            if let Some(table) = table {
+                line("table", &scalar(table));
+            }
         }
         ProposedSource::Database { kind, table, query } => {
             line("type", kind);
@@ -269,7 +276,6 @@ fn flow(value: &serde_json::Value) -> String {
 /// Keywords that stand for themselves only in quotes are hard to tell from those that do not: what is not plainly a name
 /// of ours is quoted.
 fn sql(one: &Draft<'_>) -> String {
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let columns: Vec<String> = one
         .table
         .columns

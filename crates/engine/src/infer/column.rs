@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-use meshwork_core::infer::{Personal, ProfiledType, Shapes, Values};
+use meshwork_core::infer::{Ends, Personal, ProfiledType, Shapes, Values};
 
 use crate::source::guess;
 use crate::write::format::Format;
@@ -25,6 +25,7 @@ pub struct Seen {
     few: Option<HashMap<String, u64>>,
     least: Option<(f64, String)>,
     most: Option<(f64, String)>,
+    ends: Extremes,
     numeric: bool,
     digits: (u32, u32),
     lengths: (u64, u64),
@@ -46,6 +47,7 @@ impl Seen {
             few: Some(HashMap::new()),
             least: None,
             most: None,
+            ends: Extremes::default(),
             numeric: true,
             digits: (0, 0),
             lengths: (u64::MAX, 0),
@@ -114,6 +116,7 @@ impl Seen {
         if self.most.as_ref().is_none_or(|(most, _)| value > *most) {
             self.most = Some((value, text.to_owned()));
         }
+        self.ends.add(value, text);
         let (whole, fraction) = text.trim_start_matches(['-', '+']).split_once('.').unwrap_or((text, ""));
         let len = |part: &str| u32::try_from(part.trim_start_matches(['-', '+']).len()).unwrap_or(u32::MAX);
         self.digits = (self.digits.0.max(len(whole)), self.digits.1.max(len(fraction)));
@@ -149,6 +152,7 @@ impl Seen {
                 (true, Some((_, least)), Some((_, most))) => Some((plain(&least), plain(&most))),
                 _ => None,
             },
+            ends: if self.numeric { self.ends.finish() } else { Ends::default() },
             digits: self.digits,
             lengths: if present == 0 { (0, 0) } else { self.lengths },
             shapes: self.shapes,
@@ -165,5 +169,82 @@ fn plain(text: &str) -> String {
     match text.strip_prefix('.') {
         Some(fraction) => format!("0.{fraction}"),
         None => text.to_owned(),
+    }
+}
+
+/// The outermost numbers, and a sample of all for the one in the middle.
+#[derive(Default)]
+struct Extremes {
+    greatest: Vec<(f64, String, u64)>,
+    least: Vec<(f64, String, u64)>,
+    /// Every so many numbers one, so that the first ones weigh no more than the last.
+    sample: Vec<f64>,
+    every: u64,
+    count: u64,
+}
+
+/// Of each end.
+const OUTERMOST: usize = 6;
+const SAMPLED: usize = 8192;
+
+impl Extremes {
+    fn add(&mut self, value: f64, text: &str) {
+        outermost(&mut self.greatest, value, text, |a, b| a > b);
+        outermost(&mut self.least, value, text, |a, b| a < b);
+        if self.count.is_multiple_of(self.every.max(1)) {
+            self.sample.push(value);
+        }
+        self.count += 1;
+        if self.sample.len() == SAMPLED {
+            let mut at = 0;
+            self.sample.retain(|_| {
+                at += 1;
+                at % 2 == 1
+            });
+            self.every = self.every.max(1) * 2;
+        }
+    }
+
+    fn finish(mut self) -> Ends {
+        self.sample.sort_by(f64::total_cmp);
+        let shown = |end: Vec<(f64, String, u64)>| end.into_iter().map(|(_, text, n)| (plain(&text), n)).collect();
+        Ends {
+            greatest: shown(self.greatest),
+            least: shown(self.least),
+            median: self.sample.get(self.sample.len() / 2).copied(),
+        }
+    }
+}
+
+fn outermost(end: &mut Vec<(f64, String, u64)>, value: f64, text: &str, further: fn(f64, f64) -> bool) {
+    if end.len() == OUTERMOST && end.last().is_some_and(|(last, ..)| further(*last, value)) {
+        return;
+    }
+    match end.iter_mut().position(|(known, ..)| !further(*known, value)) {
+        Some(at) if end[at].0 == value => end[at].2 += 1,
+        Some(at) => {
+            end.insert(at, (value, text.to_owned(), 1));
+            end.truncate(OUTERMOST);
+        }
+        None => end.push((value, text.to_owned(), 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outermost_numbers_each_once() {
+        let mut ends = Extremes::default();
+        for n in 0..20_000 {
+            ends.add(f64::from(n % 100), &(n % 100).to_string());
+        }
+        ends.add(1048.0, "+1048");
+        let found = ends.finish();
+        let shown = |end: &[(String, u64)]| end.iter().map(|(v, n)| format!("{v}x{n}")).collect::<Vec<_>>().join(" ");
+        assert_eq!(shown(&found.greatest), "1048x1 99x200 98x200 97x200 96x200 95x200");
+        assert_eq!(shown(&found.least), "0x200 1x200 2x200 3x200 4x200 5x200");
+        assert!(found.median.is_some_and(|median| (45.0..55.0).contains(&median)), "{:?}", found.median);
     }
 }

@@ -1,7 +1,4 @@
-//! Files as tables: by their content, like files together.
-
-use std::collections::BTreeMap;
-use std::path::Path;
+//! Files as tables, by their content.
 
 use meshwork_control::port::data::{FilesSpec, SourceSpec};
 use meshwork_core::contract::Field;
@@ -11,128 +8,96 @@ use meshwork_core::types::{ColumnType, LogicalType};
 use meshwork_core::{Error, Result};
 
 use super::{Bounds, Examined, combination, table};
-use crate::source::file::find;
 use crate::source::guess::{self, Format};
 use crate::source::json::paths::{Leaf, paths};
-use crate::source::{self, Access, Reading, Secrets};
+use crate::source::{self, Access, Meter, Reading};
 
-/// Files that are read as one source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    /// A path or glob below the folder.
-    pub path: String,
+/// Files, a SQLite database or a Delta table: where it lies, and how a manifest names it.
+#[derive(Clone, Debug)]
+pub struct Located {
     /// What the table is called.
     pub name: String,
+    pub files: FilesSpec,
+    pub shown: String,
+    /// The path is the folder of a Delta table.
+    pub delta: bool,
 }
 
-/// The sources among files of one folder: `leads-2024-01.csv` and `leads-2024-02.csv` are one, `leads-*.csv`.
-pub fn patterns(names: &[String]) -> Vec<Pattern> {
-    let mut groups: BTreeMap<String, Vec<&String>> = BTreeMap::new();
-    for name in names {
-        groups.entry(starred(name)).or_default().push(name);
-    }
-    let mut found = Vec::new();
-    for (starred, members) in groups {
-        match members.as_slice() {
-            [one] => found.push(Pattern { path: (*one).clone(), name: stem(one) }),
-            several if starred.matches('*').count() == 1 && stem(&starred).chars().any(char::is_alphabetic) => {
-                // The glob must not take in files of another group.
-                let (before, after) = starred.split_once('*').unwrap_or((&starred, ""));
-                let taken = names.iter().filter(|n| n.starts_with(before) && n.ends_with(after)).count();
-                if taken == several.len() {
-                    found.push(Pattern { path: starred.clone(), name: stem(&starred) });
-                } else {
-                    found.extend(several.iter().map(|n| Pattern { path: (*n).clone(), name: stem(n) }));
-                }
-            }
-            several => found.extend(several.iter().map(|n| Pattern { path: (*n).clone(), name: stem(n) })),
-        }
-    }
-    found
-}
-
-/// The name with its dates and numbers as one `*`: from the first digit of the stem to the last.
-fn starred(name: &str) -> String {
-    let file = name.rsplit('/').next().unwrap_or(name);
-    let folder = &name[..name.len() - file.len()];
-    let end = file.find('.').unwrap_or(file.len());
-    let (stem, endings) = file.split_at(end);
-    let digits = |c: char| c.is_ascii_digit();
-    match (stem.find(digits), stem.rfind(digits)) {
-        (Some(first), Some(last)) if stem[first..=last].chars().all(|c| c.is_ascii_digit() || "-_".contains(c)) => {
-            format!("{folder}{}*{}{endings}", &stem[..first], &stem[last + 1..])
-        }
-        _ => name.to_owned(),
-    }
-}
-
-fn stem(name: &str) -> String {
-    let file = name.rsplit('/').next().unwrap_or(name);
-    let stem = file.split('.').next().unwrap_or(file);
-    stem.trim_matches(['*', '-', '_', ' ']).to_owned()
-}
-
-/// How files are read, by their content.
+/// How a table is read, by its content.
 #[derive(Clone, Debug)]
 pub struct Described {
     pub spec: SourceSpec,
     pub source: ProposedSource,
-    /// They give types themselves.
+    /// It gives types itself.
     pub typed: bool,
 }
 
-/// The files that match below `folder`, judged by the first. `shown` is how their source names them.
-pub async fn describe(folder: &Path, pattern: &Pattern, shown: &str) -> Result<Described> {
-    let found = find(&pattern.name, folder, &pattern.path)?;
-    let first = found.first().cloned().ok_or_else(|| nothing(&pattern.path))?;
-    let probe = first.clone();
+/// What lies there; files of one source are judged by the first. `table` is asked of a database that holds several.
+pub async fn describe(located: &Located, table: Option<&str>, access: &Access) -> Result<Described> {
+    let (files, path) = (located.files.clone(), located.shown.clone());
+    if located.delta {
+        let (spec, source) =
+            (SourceSpec::Delta { files, version: None }, ProposedSource::File { kind: "delta", path, table: None });
+        return Ok(Described { spec, source, typed: true });
+    }
+    let found = access.files(&located.name, &files, &Meter::default()).await?;
+    let first = found.first().cloned().ok_or_else(|| nothing(&located.shown))?;
     let (format, csv) = in_background(move || {
-        let format = guess::format(&probe)?;
-        let csv = if format == Format::Csv { Some(guess::csv(&probe)?) } else { None };
+        let format = guess::format(&first)?;
+        let csv = if format == Format::Csv { Some(guess::csv(&first)?) } else { None };
         Ok((format, csv))
     })
     .await?;
-    let files = FilesSpec::Folder { folder: folder.to_owned(), path: pattern.path.clone() };
-    let path = shown.to_owned();
+    let file = |kind, table| ProposedSource::File { kind, path: path.clone(), table };
     let json = |options: JsonOptions| Described {
         spec: SourceSpec::Json { files: files.clone(), options: options.clone() },
         source: ProposedSource::Json { path: path.clone(), options },
         typed: false,
     };
+    let table = table.map(str::to_owned);
     Ok(match (format, csv) {
-        (Format::Csv, Some(csv)) => Described {
-            source: ProposedSource::Csv { path, options: csv.options.clone() },
-            spec: SourceSpec::Csv { files, options: csv.options },
-            typed: false,
-        },
         (Format::Json, _) => json(JsonOptions::default()),
         (Format::JsonDocument { records }, _) => {
             json(JsonOptions { records: records.into_iter().next(), ..JsonOptions::default() })
         }
-        (Format::Parquet, _) => Described {
-            spec: SourceSpec::Parquet { files },
-            source: ProposedSource::File { kind: "parquet", path },
-            typed: true,
+        (Format::Parquet, _) => {
+            Described { source: file("parquet", None), spec: SourceSpec::Parquet { files }, typed: true }
+        }
+        (Format::Avro, _) => Described { source: file("avro", None), spec: SourceSpec::Avro { files }, typed: true },
+        (Format::Sqlite, _) => Described {
+            source: file("sqlite", table.clone()),
+            spec: SourceSpec::Sqlite { files, table, query: None },
+            typed: false,
         },
-        (other, _) => {
-            return Err(Error::usage(
-                "MW1101",
-                format!("`{}` is a file of kind {other:?}, which is not read here", first.name),
-            )
-            .hint("convert it to CSV, JSON or Parquet"));
+        (Format::Csv, csv) => {
+            let options = csv.map(|csv| csv.options).unwrap_or_default();
+            Described {
+                source: ProposedSource::Csv { path, options: options.clone() },
+                spec: SourceSpec::Csv { files, options },
+                typed: false,
+            }
         }
     })
 }
 
-/// The table in the files that match below `folder`.
-pub async fn file(folder: &Path, pattern: &Pattern, shown: &str, bounds: Bounds) -> Result<Examined> {
-    let Described { spec, mut source, typed } = describe(folder, pattern, shown).await?;
+/// The table that lies there; of a SQLite database all.
+pub async fn located(
+    located: &Located,
+    access: &Access,
+    bounds: Bounds,
+    heard: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Vec<Examined>> {
+    let Described { spec, mut source, typed } = describe(located, None, access).await?;
+    if let SourceSpec::Sqlite { files, .. } = &spec {
+        return super::sqlite::tables(located, files, access, bounds, heard).await;
+    }
+    heard(&located.shown);
     let reading = Reading::default();
     let mut leaves = Vec::new();
     let mut reads = spec.clone();
     if let (SourceSpec::Json { files, options }, ProposedSource::Json { options: proposed, .. }) = (&spec, &mut source)
     {
-        let found = source::find(&pattern.name, files)?;
+        let found = access.files(&located.name, files, &Meter::default()).await?;
         if found.len() > 1 {
             // What one of the files lacks is no fault of the source.
             proposed.absent = Absent::Null;
@@ -143,11 +108,10 @@ pub async fn file(folder: &Path, pattern: &Pattern, shown: &str, bounds: Bounds)
             SourceSpec::Json { files: files.clone(), options: JsonOptions { absent: Absent::Null, ..options.clone() } };
     }
     let fields: Vec<Field> = leaves.iter().map(|(path, leaf)| json_field(path, *leaf)).collect();
-    let opened =
-        source::open(&pattern.name, &reads, &fields, &reading, &Access::here("init", Secrets::default())).await?;
+    let opened = source::open(&located.name, &reads, &fields, &reading, access).await?;
     // The paths come first; the keys that they begin with stand behind them.
     let wanted = if leaves.is_empty() { table::all(&opened) } else { (0..leaves.len()).collect() };
-    let mut examined = table::examine(&pattern.name, source, &opened, &wanted, typed, bounds).await?;
+    let mut examined = table::examine(&located.name, source, &opened, &wanted, typed, bounds).await?;
     for (column, (_, leaf)) in examined.profile.columns.iter_mut().zip(&leaves) {
         match leaf {
             Leaf::Plain => {}
@@ -166,10 +130,14 @@ pub async fn file(folder: &Path, pattern: &Pattern, shown: &str, bounds: Bounds)
     if !examined.profile.columns.iter().any(|column| column.seen.unique && column.seen.nulls == 0) {
         examined.profile.combinations = combination::unique(&examined.profile, &opened, &wanted).await?;
     }
-    Ok(examined)
+    Ok(vec![examined])
 }
 
-/// A column at a path, as a contract would declare it before its type is known.
+/// A column as a contract would declare it before its type is known.
+pub fn text_field(name: &str) -> Field {
+    json_field(name, Leaf::Plain)
+}
+
 fn json_field(path: &str, leaf: Leaf) -> Field {
     let native = match leaf {
         Leaf::Plain | Leaf::Json => ColumnType::Text,
@@ -205,17 +173,4 @@ fn nothing(path: &str) -> Error {
 async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let broken = |_| Error::environment("MW1101", "reading the file stopped unexpectedly").hint("it may be damaged");
     tokio::task::spawn_blocking(work).await.map_err(broken)?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn like_files_are_one_source() {
-        let names = ["leads-2024-01.csv", "leads-2024-02.csv", "leads.csv", "x1.csv", "2023.csv", "2024.csv"];
-        let found = patterns(&names.map(str::to_owned));
-        let shown: Vec<String> = found.iter().map(|p| format!("{} {}", p.path, p.name)).collect();
-        assert_eq!(shown, ["2023.csv 2023", "2024.csv 2024", "leads-*.csv leads", "leads.csv leads", "x1.csv x1"]);
-    }
 }

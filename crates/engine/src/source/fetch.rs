@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use meshwork_control::port::data::FilesSpec;
 use meshwork_core::egress::{Egress, Port};
+use meshwork_core::mesh::S3Connection;
 use meshwork_core::{Error, Result};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
@@ -82,6 +83,11 @@ impl Access {
         fetched.insert(key, found.clone());
         Ok(found)
     }
+}
+
+/// The keys below an address of S3 that ends in `/`, without it: for `init`.
+pub async fn listed(access: &Access, url: &str, connection: &S3Connection, egress: &Egress) -> Result<Vec<String>> {
+    s3::names(access, url, connection, egress).await
 }
 
 fn of_input(input: &str, error: Error) -> Error {

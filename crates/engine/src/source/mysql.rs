@@ -12,8 +12,9 @@ use meshwork_core::{Error, Result};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode, MySqlValueRef};
 use sqlx::{AssertSqlSafe, Column as _, ConnectOptions, Decode, Executor, MySql, Row, SqlSafeStr, Statement, TypeInfo};
 
+use super::range::{Condition, plain_moment};
 use super::relation::{Cell, Reader, Relation, RelationSource, Rows};
-use super::{Access, Reading, Source, Typing};
+use super::{Access, Range, Reading, Source, Typing};
 
 const CONNECTING: Duration = Duration::from_secs(10);
 
@@ -22,6 +23,7 @@ struct MysqlReader {
     at: String,
     options: MySqlConnectOptions,
     from: String,
+    condition: Condition,
     kinds: Vec<Kind>,
 }
 
@@ -86,18 +88,8 @@ impl Kind {
     }
 }
 
-pub async fn open(
-    input: &str,
-    database: &DatabaseSpec,
-    typing: &Typing,
-    reading: Reading,
-    access: &Access,
-) -> Result<Arc<dyn Source>> {
-    let from = match (&database.table, &database.query) {
-        (Some(table), None) => table.split('.').map(quoted).collect::<Vec<_>>().join("."),
-        (None, Some(query)) => format!("({}\n) AS q", query.trim().trim_end_matches(';')),
-        _ => return Err(super::either_table_or_query(input)),
-    };
+/// The connection's settings, its secrets resolved, and where it leads.
+async fn settings(input: &str, database: &DatabaseSpec, access: &Access) -> Result<(MySqlConnectOptions, String)> {
     let port = database.connection.port.unwrap_or(3306);
     access.allow(input, &database.connection.host, port, &database.egress).await?;
     let mut options = MySqlConnectOptions::new()
@@ -121,6 +113,31 @@ pub async fn open(
         options = options.ssl_ca_from_pem(access.secret(ca)?.into_bytes());
     }
     let at = format!("{}:{port}", database.connection.host);
+    Ok((options, at))
+}
+
+/// For `infer`: a connection that can only read.
+pub(crate) async fn reading(input: &str, database: &DatabaseSpec, access: &Access) -> Result<MySqlConnection> {
+    let (options, at) = settings(input, database, access).await?;
+    let mut connection = connect(input, &at, &options).await?;
+    let sql = "SET SESSION TRANSACTION READ ONLY";
+    connection.execute(sqlx::raw_sql(sql)).await.map_err(|error| refused(input, &at, &error))?;
+    Ok(connection)
+}
+
+pub async fn open(
+    input: &str,
+    database: &DatabaseSpec,
+    typing: &Typing,
+    reading: Reading,
+    access: &Access,
+) -> Result<Arc<dyn Source>> {
+    let from = match (&database.table, &database.query) {
+        (Some(table), None) => table.split('.').map(quoted).collect::<Vec<_>>().join("."),
+        (None, Some(query)) => format!("({}\n) AS q", query.trim().trim_end_matches(';')),
+        _ => return Err(super::either_table_or_query(input)),
+    };
+    let (options, at) = settings(input, database, access).await?;
     let mut connection = connect(input, &at, &options).await?;
     let sql = AssertSqlSafe(format!("SELECT * FROM {from}")).into_sql_str();
     let statement = connection.prepare(sql).await.map_err(|error| refused(input, &at, &error))?;
@@ -155,7 +172,14 @@ pub async fn open(
         }
     }
     let relation = Relation::new(input, columns, typing, reading);
-    Ok(Arc::new(RelationSource(Arc::new(MysqlReader { relation, at, options, from, kinds }))))
+    Ok(Arc::new(RelationSource(Arc::new(MysqlReader {
+        relation,
+        at,
+        options,
+        from,
+        condition: Condition::default(),
+        kinds,
+    }))))
 }
 
 /// Precision and scale of decimals, which the driver does not tell.
@@ -192,6 +216,29 @@ impl Reader for MysqlReader {
         &self.relation
     }
 
+    fn within(&self, range: &Range) -> Option<Self> {
+        let (at, ty) = self.relation.column(&range.column)?;
+        // Only where the column's values are what the contract makes of them: a `datetime` may mean another zone.
+        let (cast, range) = match (self.kinds[at], &ty.native) {
+            (Kind::Signed | Kind::Tiny, ty) if is_whole(ty) => ("SIGNED".to_owned(), range.clone()),
+            (Kind::Unsigned, ty) if is_whole(ty) => ("UNSIGNED".to_owned(), range.clone()),
+            (Kind::Unsigned, ColumnType::Decimal { scale: 0, .. }) => ("UNSIGNED".to_owned(), range.clone()),
+            (Kind::Text, ColumnType::Decimal { precision, scale: scale @ 0..=30 }) => {
+                (format!("DECIMAL({precision},{scale})"), range.clone())
+            }
+            (Kind::Date, ColumnType::Date) => ("DATE".to_owned(), range.map(plain_moment)?),
+            (Kind::Moment { utc: true }, ColumnType::Timestamp)
+            | (Kind::Moment { utc: false }, ColumnType::LocalTimestamp) => {
+                ("DATETIME(6)".to_owned(), range.map(plain_moment)?)
+            }
+            _ => return None,
+        };
+        let (relation, kinds) = (self.relation.clone(), self.kinds.clone());
+        let condition = range.condition(&quoted(&range.column), |_| format!("CAST(? AS {cast})"));
+        let (at, options, from) = (self.at.clone(), self.options.clone(), self.from.clone());
+        Some(Self { relation, at, options, from, condition, kinds })
+    }
+
     async fn read(&self, rows: &mut Rows<'_>) -> Result<()> {
         let (input, names) = (&self.relation.input, self.relation.names());
         let mut connection = connect(input, &self.at, &self.options).await?;
@@ -206,8 +253,9 @@ impl Reader for MysqlReader {
         let list: Vec<String> = wanted.iter().map(|at| quoted(&names[*at])).collect();
         // Counting needs rows without columns.
         let list = if list.is_empty() { "1".to_owned() } else { list.join(", ") };
-        let sql = AssertSqlSafe(format!("SELECT {list} FROM {}", self.from));
-        let mut stream = sqlx::query(sql).fetch(&mut connection);
+        let sql = AssertSqlSafe(format!("SELECT {list} FROM {}{}", self.from, self.condition.sql));
+        let query = self.condition.values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
+        let mut stream = query.fetch(&mut connection);
         while let Some(row) = stream.next().await {
             let row = row.map_err(|error| broken(input, &error))?;
             let cells = self.cells(&row, &wanted).map_err(|error| broken(input, &error))?;
@@ -223,6 +271,10 @@ impl MysqlReader {
     fn cells<'r>(&self, row: &'r MySqlRow, wanted: &[usize]) -> Result<Vec<Cell<'r>>, sqlx::Error> {
         wanted.iter().enumerate().map(|(place, at)| cell(self.kinds[*at], row.try_get_raw(place)?)).collect()
     }
+}
+
+fn is_whole(ty: &ColumnType) -> bool {
+    matches!(ty, ColumnType::Int8 | ColumnType::Int16 | ColumnType::Int32 | ColumnType::Int64)
 }
 
 fn cell(kind: Kind, value: MySqlValueRef<'_>) -> Result<Cell<'_>, sqlx::Error> {
@@ -301,7 +353,7 @@ async fn connect(input: &str, at: &str, options: &MySqlConnectOptions) -> Result
     }
 }
 
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 

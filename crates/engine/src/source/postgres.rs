@@ -22,8 +22,9 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 
+use super::range::{Condition, plain_moment};
 use super::stream::Assembly;
-use super::{Access, BATCH_ROWS, Reading, Source, Typing};
+use super::{Access, BATCH_ROWS, Range, Reading, Source, Typing};
 use crate::remote::tls::Trust;
 use decode::{Column, Misfit, PgType, Raw};
 use tls::Rustls;
@@ -42,11 +43,13 @@ struct Reach {
     tls: Rustls,
 }
 
+#[derive(Clone)]
 struct Shared {
     input: String,
     config: Reach,
     /// What to select from, quoted.
     from: String,
+    condition: Condition,
     names: Vec<String>,
     types: Vec<PgType>,
     /// Whether the contract has a column of this name, which then answers for values that do not fit.
@@ -167,7 +170,8 @@ pub async fn open(
         names.iter().zip(&types).map(|(name, ty)| ArrowField::new(name, ty.arrow(), true)).collect::<Vec<_>>(),
     ));
     let input = input.to_owned();
-    let shared = Arc::new(Shared { input, config, from, names, types, promised, schema, reading });
+    let condition = Condition::default();
+    let shared = Arc::new(Shared { input, config, from, condition, names, types, promised, schema, reading });
     Ok(Arc::new(PostgresSource { shared, unreadable }))
 }
 
@@ -185,6 +189,22 @@ impl Source for PostgresSource {
         let assembly = Assembly::new(&self.shared.schema, columns, 0);
         let schema = Arc::clone(assembly.schema());
         vec![Arc::new(Rows { shared: Arc::clone(&self.shared), assembly: Arc::new(assembly), schema })]
+    }
+
+    fn within(&self, range: &Range) -> Option<Arc<dyn Source>> {
+        let at = self.shared.names.iter().position(|name| *name == range.column)?;
+        let (word, range) = match self.shared.types[at] {
+            PgType::Int2 | PgType::Int4 | PgType::Int8 | PgType::Oid => ("bigint", range.clone()),
+            PgType::Numeric { .. } => ("numeric", range.clone()),
+            PgType::Date => ("date", range.map(plain_moment)?),
+            PgType::Timestamp => ("timestamp", range.map(plain_moment)?),
+            PgType::TimestampTz => ("timestamptz", range.map(|text| plain_moment(text).map(|text| text + "+00"))?),
+            _ => return None,
+        };
+        // Bound as texts, so that the server reads them as the type that is compared with.
+        let condition = range.condition(&quoted(&range.column), |at| format!("${at}::text::{word}"));
+        let shared = Arc::new(Shared { condition, ..(*self.shared).clone() });
+        Some(Arc::new(Self { shared, unreadable: self.unreadable.clone() }))
     }
 
     fn hint(&self) -> Option<String> {
@@ -238,10 +258,9 @@ where
     let list: Vec<String> = wanted.iter().map(|at| quoted(&shared.names[*at])).collect();
     // Counting needs rows without columns.
     let list = if list.is_empty() { "1".to_owned() } else { list.join(", ") };
-    let sql = format!("SELECT {list} FROM {}", shared.from);
-    let no_parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 0] = [];
+    let sql = format!("SELECT {list} FROM {}{}", shared.from, shared.condition.sql);
     let rows = client
-        .query_raw(sql.as_str(), no_parameters)
+        .query_raw(sql.as_str(), &shared.condition.values)
         .await
         .map_err(|error| refused(&shared.input, &shared.config, &error))?;
     let mut rows = std::pin::pin!(rows);

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::stream::Assembly;
 use super::text::{TextColumn, TextType};
-use super::{BATCH_BYTES, BATCH_ROWS, Reading, Source, Typing};
+use super::{BATCH_BYTES, BATCH_ROWS, Range, Reading, Source, Typing};
 
 /// One value as it came.
 pub enum Cell<'v> {
@@ -30,7 +30,7 @@ pub enum Cell<'v> {
 }
 
 /// The columns of a table or query.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Relation {
     pub input: String,
     names: Vec<String>,
@@ -62,6 +62,12 @@ impl Relation {
         &self.names
     }
 
+    /// A column's place, and the type that its values get.
+    pub fn column(&self, name: &str) -> Option<(usize, &TextType)> {
+        let at = self.names.iter().position(|own| own == name)?;
+        Some((at, &self.types[at]))
+    }
+
     fn misfit(&self, column: usize, row: u64) -> Error {
         let (name, ty) = (&self.names[column], &self.types[column].native);
         let message = format!("input `{}`: row {row} has a value in `{name}` that does not fit {ty}", self.input);
@@ -73,6 +79,10 @@ impl Relation {
 #[async_trait]
 pub trait Reader: std::fmt::Debug + Send + Sync + 'static {
     fn relation(&self) -> &Relation;
+    /// One that is asked for the rows of a range only, where it can be.
+    fn within(&self, range: &Range) -> Option<Self>
+    where
+        Self: Sized;
     /// Reads the wanted columns of all rows into `rows`, until it says that nobody wants more.
     async fn read(&self, rows: &mut Rows<'_>) -> Result<()>;
 }
@@ -153,6 +163,10 @@ impl<R: Reader> Source for RelationSource<R> {
     /// Rows of a table have no place that somebody could look up.
     fn has_origin(&self) -> bool {
         false
+    }
+
+    fn within(&self, range: &Range) -> Option<Arc<dyn Source>> {
+        Some(Arc::new(Self(Arc::new(self.0.within(range)?))))
     }
 
     fn partitions(&self, columns: &[usize]) -> Vec<Arc<dyn PartitionStream>> {

@@ -18,8 +18,9 @@ use sqlx::{
 };
 
 use super::file::SourceFile;
+use super::range::{Condition, plain_moment};
 use super::relation::{Cell, Reader, Relation, RelationSource, Rows};
-use super::{Reading, Source, Typing};
+use super::{Range, Reading, Source, Typing};
 
 #[derive(Debug)]
 struct SqliteReader {
@@ -28,6 +29,9 @@ struct SqliteReader {
     options: SqliteConnectOptions,
     /// What to select from, quoted.
     from: String,
+    condition: Condition,
+    /// Columns as the table declares them.
+    declared: Vec<(String, String)>,
 }
 
 pub async fn open(
@@ -58,7 +62,8 @@ pub async fn open(
         (column.name().to_owned(), type_of(declared.unwrap_or(column.type_info().name())))
     });
     let relation = Relation::new(input, columns.collect(), typing, reading);
-    Ok(Arc::new(RelationSource(Arc::new(SqliteReader { relation, file, options, from }))))
+    let condition = Condition::default();
+    Ok(Arc::new(RelationSource(Arc::new(SqliteReader { relation, file, options, from, condition, declared }))))
 }
 
 fn options(input: &str, file: &SourceFile) -> Result<SqliteConnectOptions> {
@@ -104,8 +109,87 @@ async fn declared(
         .map_err(|error| refused(input, file, &error))
 }
 
+/// What a database says of one of its tables or views.
+pub(crate) struct SqliteTable {
+    pub name: String,
+    pub columns: Vec<SqliteColumn>,
+    pub unique: Vec<Vec<String>>,
+    /// Columns, the other table, and its columns where they are named.
+    pub foreign_keys: Vec<(Vec<String>, String, Vec<Option<String>>)>,
+}
+
+pub(crate) struct SqliteColumn {
+    pub name: String,
+    /// As it was declared; perhaps empty.
+    pub declared: String,
+    pub not_null: bool,
+    /// Its place in the primary key, from 1; else 0.
+    pub key: i64,
+}
+
+/// For `infer`: the tables of a file.
+pub(crate) async fn catalog(input: &str, file: &SourceFile) -> Result<Vec<SqliteTable>> {
+    drop(file.open()?);
+    let failed = |error: sqlx::Error| refused(input, file, &error);
+    let mut connection = connect(input, file, &options(input, file)?).await?;
+    let listed = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'view') \
+                  AND name NOT LIKE 'sqlite@_%' ESCAPE '@' ORDER BY name";
+    let names: Vec<(String,)> = sqlx::query_as(listed).fetch_all(&mut connection).await.map_err(failed)?;
+    let mut tables = Vec::new();
+    for (name,) in names {
+        let of = "SELECT name, type, \"notnull\", pk FROM pragma_table_info(?)";
+        let columns: Vec<(String, String, bool, i64)> =
+            sqlx::query_as(of).bind(&name).fetch_all(&mut connection).await.map_err(failed)?;
+        let keys = "SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?) ORDER BY id, seq";
+        let keys: Vec<(i64, String, String, Option<String>)> =
+            sqlx::query_as(keys).bind(&name).fetch_all(&mut connection).await.map_err(failed)?;
+        let mut foreign_keys = std::collections::BTreeMap::new();
+        for (id, to, column, theirs) in keys {
+            let key = foreign_keys.entry(id).or_insert_with(|| (Vec::new(), to, Vec::new()));
+            key.0.push(column);
+            key.2.push(theirs);
+        }
+        // Of expressions there is no column.
+        let unique = "SELECT l.seq, i.name FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i \
+                      WHERE l.\"unique\" AND NOT l.partial AND l.origin <> 'pk' ORDER BY l.seq, i.seqno";
+        let indexed: Vec<(i64, Option<String>)> =
+            sqlx::query_as(unique).bind(&name).fetch_all(&mut connection).await.map_err(failed)?;
+        let mut unique = std::collections::BTreeMap::<i64, Option<Vec<String>>>::new();
+        for (index, column) in indexed {
+            let columns = unique.entry(index).or_insert_with(|| Some(Vec::new()));
+            *columns = columns.take().zip(column).map(|(mut columns, column)| {
+                columns.push(column);
+                columns
+            });
+        }
+        tables.push(SqliteTable {
+            name,
+            columns: columns
+                .into_iter()
+                .map(|(name, declared, not_null, key)| SqliteColumn { name, declared, not_null, key })
+                .collect(),
+            unique: unique.into_values().flatten().collect(),
+            foreign_keys: foreign_keys.into_values().collect(),
+        });
+    }
+    Ok(tables)
+}
+
+/// A copy as of one moment, whatever its writer does meanwhile.
+pub async fn copy(file: &SourceFile, target: &Path) -> Result<()> {
+    let input = &file.name;
+    let options = options(input, file)?.pragma("query_only", "OFF");
+    let mut connection = connect(input, file, &options).await?;
+    sqlx::query("VACUUM INTO ?")
+        .bind(target.to_string_lossy().as_ref())
+        .execute(&mut connection)
+        .await
+        .map(|_| ())
+        .map_err(|error| broken(input, file, &error))
+}
+
 /// The type that a column has where the contract gives none, by SQLite's rules of affinity; `DECIMAL(p,s)` is kept.
-fn type_of(declared: &str) -> ColumnType {
+pub(crate) fn type_of(declared: &str) -> ColumnType {
     let upper = declared.to_ascii_uppercase();
     let has = |part: &str| upper.contains(part);
     let numbers =
@@ -136,6 +220,39 @@ impl Reader for SqliteReader {
         &self.relation
     }
 
+    /// Values may have another type than their column, and then compare in another order: what could be one of these
+    /// comes, too. For the same reason there is no upper end.
+    fn within(&self, range: &Range) -> Option<Self> {
+        let (_, ty) = self.relation.column(&range.column)?;
+        let (_, declared) = self.declared.iter().find(|(name, _)| *name == range.column)?;
+        let (from, included) = range.from.clone()?;
+        let column = quoted(&range.column);
+        let (sql, value) = match (&ty.native, type_of(declared)) {
+            (ColumnType::Int8 | ColumnType::Int16 | ColumnType::Int32 | ColumnType::Int64, ColumnType::Int64) => {
+                let compare = if included { ">=" } else { ">" };
+                (format!("{column} {compare} CAST(? AS INTEGER) OR typeof({column}) = 'text'"), from)
+            }
+            (ColumnType::Date | ColumnType::Timestamp | ColumnType::LocalTimestamp, ColumnType::Text)
+                if ty.format.is_none() =>
+            {
+                // Texts of any zone: an offset moves a day by one at most. Blanks in front come before all digits.
+                let day = plain_moment(&from)?.get(..10)?.parse::<chrono::NaiveDate>().ok()?.pred_opt()?;
+                let others = format!("CAST({column} AS TEXT) < '0' OR typeof({column}) <> 'text'");
+                (format!("{column} >= ? OR {others}"), day.to_string())
+            }
+            _ => return None,
+        };
+        let nulls = if range.nulls { format!(" OR {column} IS NULL") } else { String::new() };
+        Some(Self {
+            relation: self.relation.clone(),
+            file: self.file.clone(),
+            options: self.options.clone(),
+            from: self.from.clone(),
+            condition: Condition { sql: format!(" WHERE {sql}{nulls}"), values: vec![value] },
+            declared: self.declared.clone(),
+        })
+    }
+
     async fn read(&self, rows: &mut Rows<'_>) -> Result<()> {
         let input = &self.relation.input;
         let mut connection = connect(input, &self.file, &self.options).await?;
@@ -143,9 +260,10 @@ impl Reader for SqliteReader {
         let list: Vec<String> = rows.wanted().iter().map(|at| quoted(&names[*at])).collect();
         // Counting needs rows without columns.
         let list = if list.is_empty() { "1".to_owned() } else { list.join(", ") };
-        let sql = AssertSqlSafe(format!("SELECT {list} FROM {}", self.from));
+        let sql = AssertSqlSafe(format!("SELECT {list} FROM {}{}", self.from, self.condition.sql));
         let width = rows.wanted().len();
-        let mut stream = sqlx::query(sql).fetch(&mut connection);
+        let query = self.condition.values.iter().fold(sqlx::query(sql), |query, value| query.bind(value));
+        let mut stream = query.fetch(&mut connection);
         while let Some(row) = stream.next().await {
             let row = row.map_err(|error| broken(input, &self.file, &error))?;
             let cells = cells(&row, width).map_err(|error| broken(input, &self.file, &error))?;

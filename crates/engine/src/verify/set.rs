@@ -13,6 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::prelude::SessionContext;
 use meshwork_core::contract::{Field, Table};
+use meshwork_core::infer::column_names;
 use meshwork_core::{Error, Result};
 
 use super::Subject;
@@ -64,11 +65,14 @@ impl Data for Again<'_> {
         let fields: Vec<Field> = reference.columns.iter().zip(reference.to_columns).filter_map(field).collect();
         let opened = source::open(to, spec, &fields, &Reading::default(), self.access).await?;
         let schema = opened.schema();
-        if let Some(missing) = fields.iter().find(|field| schema.index_of(&field.name).is_err()) {
-            return Err(Error::check("MW0610", format!("`{to}` has no column `{}`", missing.name)));
-        }
-        let places: Vec<Result<usize, String>> =
-            fields.iter().map(|field| schema.index_of(&field.name).map_err(|error| error.to_string())).collect();
+        // Its own contract, which would say what the source calls them, is not here: perhaps `CustomerId`.
+        let called = column_names(schema.fields().iter().map(|field| field.name().as_str()));
+        let place = |name: &String| {
+            let place = schema.index_of(name).ok().or_else(|| called.iter().position(|called| called == name));
+            place.ok_or_else(|| Error::check("MW0610", format!("`{to}` has no column `{name}`")))
+        };
+        let places =
+            fields.iter().map(|field| place(&field.name).map(Ok)).collect::<Result<Vec<Result<usize, String>>>>()?;
         register(context, OTHER, Declared::of(&opened, &fields, &places))?;
         Ok(Referred::Table(OTHER.to_owned()))
     }

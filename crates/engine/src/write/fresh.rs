@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::position::{Position, Stored};
 use super::session::{self, Origin};
-use crate::source::{self, Identity};
+use crate::source::{self, Identity, Range};
 use crate::storage::log::TableLog;
 
 /// How an output takes up its incremental input.
@@ -207,12 +207,30 @@ impl Taking<'_> {
         Ok(added.into_values().collect())
     }
 
-    /// Rows beyond the greatest value seen. The input is registered in `context` under its name.
-    pub async fn rows(&self, context: &SessionContext, column: &str) -> Result<Fresh> {
-        let previous = self.previous(|position| match position {
+    /// What the last run ended with, as a range that begins there; for a source that is asked for nothing before it.
+    pub fn since(&self, column: &str) -> Result<Option<Range>> {
+        let previous = self.cursor(column)?.filter(|text| !text.is_empty());
+        let range =
+            |value| Range { column: column.to_owned(), from: Some((value, self.again())), until: None, nulls: true };
+        Ok(previous.map(range))
+    }
+
+    /// Whether rows with the greatest value come again: merging a row again does no harm, and some may have come late.
+    fn again(&self) -> bool {
+        self.mode == Mode::Merge
+    }
+
+    fn cursor(&self, column: &str) -> Result<Option<String>> {
+        self.previous(|position| match position {
             Position::Cursor { column: before, value, .. } if before == column => Some(value.clone()),
             _ => None,
-        })?;
+        })
+    }
+
+    /// Rows beyond the greatest value seen. The input is registered in `context` under its name, perhaps without rows that
+    /// lie before it.
+    pub async fn rows(&self, context: &SessionContext, column: &str) -> Result<Fresh> {
+        let previous = self.cursor(column)?;
         let what = format!("input `{}`", self.input);
         let (table, name) = (quoted(self.input), quoted(column));
         let probe = format!("SELECT max({name}), count(*) FILTER (WHERE {name} IS NULL) FROM {table}");
@@ -242,9 +260,8 @@ impl Taking<'_> {
         let position =
             |value: String| Position::Cursor { input: self.input.to_owned(), column: column.to_owned(), value };
         if greatest.is_null(0) {
-            let part = if previous.is_some() { Part::Nothing } else { Part::Everything };
-            // An empty input: the next run starts from the beginning again, which is where this one stands.
-            return Ok(Fresh { part, position: position(previous.unwrap_or_default()) });
+            // What comes from now on is for the next run, which begins where this one does.
+            return Ok(Fresh { part: Part::Nothing, position: position(previous.unwrap_or_default()) });
         }
         let text = cast(greatest, &DataType::Utf8).map_err(|_| Error::internal("MW0675", "a cursor has no text"))?;
         let upto = text.as_string::<i32>().value(0).to_owned();
@@ -256,10 +273,9 @@ impl Taking<'_> {
         if !self.rises(context, &ty, &after, greatest).await? {
             return Ok(Fresh { part: Part::Nothing, position: position(after) });
         }
-        let from = match self.mode {
-            // Merging a row again does no harm, and rows may have come late with the value that was the greatest.
-            Mode::Merge => ident(column).gt_eq(value(&after)),
-            _ => ident(column).gt(value(&after)),
+        let from = match self.again() {
+            true => ident(column).gt_eq(value(&after)),
+            false => ident(column).gt(value(&after)),
         };
         Ok(Fresh { part: Part::Rows(Box::new(from.and(until))), position: position(upto) })
     }

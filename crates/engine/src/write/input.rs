@@ -17,7 +17,7 @@ use super::fresh::{Fresh, Part, Taking, only_one};
 use super::position::Stored;
 use super::{WriterConfig, origin, session};
 use crate::read::secured;
-use crate::source::{self, Access, Identity, Reading, Source};
+use crate::source::{self, Access, Identity, Range, Reading, Source};
 
 /// Inputs of one output, opened.
 #[derive(Default)]
@@ -102,9 +102,20 @@ impl Opening<'_> {
         };
         let mut provider = provider;
         if let Some(Incremental::Cursor(column)) = way {
+            // A source that understands it is asked for nothing else; every row is looked at all the same.
+            let asked = |range: Range| inputs.sources.get(name)?.within(&range).map(|source| origin::face(&source));
+            let since = taking.since(column)?;
+            if let Some(narrower) = since.clone().and_then(asked) {
+                provider = narrower;
+            }
             register(context, name, Arc::clone(&provider))?;
             let found = taking.rows(context, column).await?;
             if let Part::Rows(rows) = &found.part {
+                let from = since.and_then(|since| since.from);
+                let until = Some(found.position.cursor().to_owned());
+                if let Some(narrower) = asked(Range { column: column.clone(), from, until, nulls: false }) {
+                    provider = narrower;
+                }
                 let failed = |error| session::execution_error(&error, &format!("input `{name}`"));
                 let scan = LogicalPlanBuilder::scan(
                     TableReference::bare(name),

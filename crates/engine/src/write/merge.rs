@@ -10,7 +10,6 @@ use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::{Field as ArrowField, Int32Type, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
-use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{Expr, SessionContext, col, lit};

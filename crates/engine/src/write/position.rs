@@ -53,6 +53,14 @@ impl Position {
         }
     }
 
+    /// The greatest value that was seen, for a cursor.
+    pub fn cursor(&self) -> &str {
+        match self {
+            Self::Cursor { value, .. } => value,
+            Self::Files { .. } | Self::Publication { .. } => "",
+        }
+    }
+
     /// As a commit says it: all files, or only those that `before` does not have.
     pub fn to_store(&self, before: Option<&Stored>) -> Self {
         let (Self::Files { input, files, .. }, Some(before)) = (self, before) else { return self.clone() };

@@ -11,7 +11,7 @@ use meshwork_engine::read::check::Checker;
 use serde_json::json;
 
 use super::Context;
-use crate::output::{Format, Printer};
+use crate::output::{Format, Printer, count};
 use crate::{compose, exit};
 
 #[derive(Debug, Args)]
@@ -79,14 +79,16 @@ fn show(context: &Context, checked: &CheckReport, findings: &[Diagnostic]) {
 fn summary(checked: &CheckReport, errors: usize, warnings: usize, printer: &Printer) -> String {
     let counts = &checked.counts;
     let what = format!(
-        "{} domains, {} products, {} outputs, {} contracts",
-        counts.domains, counts.products, counts.outputs, counts.contracts
+        "{}, {}, {}, {}",
+        count(counts.domains, "domain"),
+        count(counts.products, "product"),
+        count(counts.outputs, "output"),
+        count(counts.contracts, "contract")
     );
-    let warned = if warnings > 0 { format!(", {warnings} warnings") } else { String::new() };
+    let warned = if warnings > 0 { format!(", {}", count(warnings, "warning")) } else { String::new() };
     match errors {
         0 => format!("{} {what}{warned}", printer.good("ok:")),
-        1 => format!("{} in {what}{warned}", printer.bad("1 error")),
-        n => format!("{} in {what}{warned}", printer.bad(&format!("{n} errors"))),
+        n => format!("{} in {what}{warned}", printer.bad(&count(n, "error"))),
     }
 }
 
@@ -99,7 +101,7 @@ pub fn declared(context: &Context) -> Result<Mesh> {
         None => {
             show(context, &checked, &checked.diagnostics);
             let (errors, ..) = tally(&checked.diagnostics);
-            Err(Error::check("MW1027", format!("the mesh folder does not check: {errors} errors"))
+            Err(Error::check("MW1027", format!("the mesh folder does not check: {}", count(errors, "error")))
                 .hint("`meshwork check` shows them all"))
         }
     }

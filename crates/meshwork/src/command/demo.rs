@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::serve::{Server, listen};
 use super::{Context, apply, check, run, terminated};
 use crate::client::{Call, Client};
+use crate::output::count;
 use crate::{compose, config, example, exit};
 
 #[derive(Debug, Args)]
@@ -91,7 +92,11 @@ async fn prepare(context: &Context, folder: &Path, scale: u32) -> Result<Server>
     step(&format!("The example mesh, in {}", folder.display()));
     example::write(folder, scale)?;
     let mesh = check::declared(context)?;
-    printer.note(&format!("checked: {} domains, {} products", mesh.domains.len(), mesh.products().count()));
+    printer.note(&format!(
+        "checked: {}, {}",
+        count(mesh.domains.len(), "domain"),
+        count(mesh.products().count(), "product")
+    ));
     // Ports before work; the state is opened once, for commands and server alike.
     let http = listen_near("127.0.0.1:8080", "http").await?;
     let pg = listen_near("127.0.0.1:5433", "pg").await?;

@@ -1,7 +1,9 @@
 //! `meshwork init --from` and `meshwork new product --from`: a proposal from data that exists.
 
+mod credential;
 pub mod database;
-mod files;
+pub mod files;
+pub mod remote;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use clap::Args;
 use meshwork_control::check::check_files;
 use meshwork_core::check::{Files, Named};
 use meshwork_core::diagnostic::render;
+use meshwork_core::egress::Egress;
 use meshwork_core::error::{Error, Result, Severity};
 use meshwork_core::infer::dbt::Project;
 use meshwork_core::infer::{self, Connected, Proposal, TableProfile, Target, dbt};
@@ -20,13 +23,15 @@ use meshwork_engine::read::check::Checker;
 use serde_json::json;
 
 use super::Context;
-use crate::output::column;
+use crate::output::{Printer, column};
 use database::Database;
+use remote::Remote;
 
 #[derive(Clone, Debug, Args)]
 pub struct Source {
-    /// Propose products and contracts from what exists: a file, a folder of files, a database URL
-    /// (`postgres://user:password@host/database`), or a dbt project's target/manifest.json
+    /// Propose products and contracts from what exists: a file, a folder of files, a Delta table, a database URL
+    /// (`postgres://user:password@host/database`, `mysql://…`), files on other machines (`s3://bucket/key`,
+    /// `https://host/file`), or a dbt project's target/manifest.json
     #[arg(long, value_name = "SOURCE")]
     pub from: Option<String>,
     /// With a dbt manifest: the database that holds its tables
@@ -37,15 +42,21 @@ pub struct Source {
     pub sample: Option<u64>,
 }
 
+const AT_MOST: &str = "it takes a file, a folder, `postgres://…`, `mysql://…`, `s3://…`, `https://…`, or a dbt project's target/manifest.json";
+
 /// Where a proposal starts.
 enum Start {
     Files(files::Found),
+    Remote(Remote),
     Database(Database),
     Dbt { project: Box<Project>, database: Option<Database> },
 }
 
 impl Source {
     fn start(&self, from: &str) -> Result<Start> {
+        if Remote::is_meant(from) {
+            return Ok(Start::Remote(Remote::parse(from)?));
+        }
         if from.contains("://") {
             return Ok(Start::Database(Database::parse(from)?));
         }
@@ -72,32 +83,46 @@ impl Start {
     fn words(&self) -> String {
         match self {
             Self::Files(found) => found.title.clone(),
+            Self::Remote(remote) => remote.title(),
             Self::Database(database) => database.title(),
             Self::Dbt { project, .. } => format!("the dbt project {}", project.name),
         }
     }
 
     /// What the domain is called when nobody says.
-    fn domain(&self) -> &str {
+    fn domain(&self) -> String {
         match self {
-            Self::Files(found) => &found.area,
-            Self::Database(database) => &database.database,
-            Self::Dbt { project, .. } => &project.name,
+            Self::Files(found) => found.area.clone(),
+            Self::Remote(remote) => remote.stem(),
+            Self::Database(database) => database.database.clone(),
+            Self::Dbt { project, .. } => project.name.clone(),
         }
     }
 
-    fn product(&self) -> &str {
+    fn product(&self) -> String {
         match self {
-            Self::Files(found) => &found.name,
+            Self::Files(found) => found.name.clone(),
             _ => self.domain(),
         }
     }
 
-    fn database(&self) -> Option<&Database> {
+    /// The connection that domain.yaml gets.
+    fn connection(&self, domain: &Name) -> Option<Connected> {
         match self {
             Self::Files(_) => None,
-            Self::Database(database) => Some(database),
-            Self::Dbt { database, .. } => database.as_ref(),
+            Self::Remote(remote) => remote.connection(domain),
+            Self::Database(database) | Self::Dbt { database: Some(database), .. } => Some(database.connection(domain)),
+            Self::Dbt { database: None, .. } => Some(database::unknown(domain)),
+        }
+    }
+
+    fn keep_secrets(&self, state: &Path, domain: &Name, printer: &Printer) -> Result<()> {
+        match self {
+            Self::Remote(remote) => remote.keep_secrets(state, domain, printer),
+            Self::Database(database) | Self::Dbt { database: Some(database), .. } => {
+                database.keep_password(state, domain, printer)
+            }
+            Self::Files(_) | Self::Dbt { database: None, .. } => Ok(()),
         }
     }
 }
@@ -105,6 +130,7 @@ impl Start {
 /// What is there already.
 struct Around {
     folder: PathBuf,
+    egress: Egress,
     files: Files,
     taken: HashSet<Name>,
     classifications: Vec<String>,
@@ -122,11 +148,21 @@ pub async fn init(
 ) -> Result<()> {
     let start = source.start(from)?;
     let none = HashSet::new();
-    let domain = domain.unwrap_or_else(|| infer::table_name(start.domain(), "data", Named::Domain, &none));
-    let product = product.unwrap_or_else(|| infer::table_name(start.product(), "data", Named::Output, &none));
+    let domain = domain.unwrap_or_else(|| infer::table_name(&start.domain(), "data", Named::Domain, &none));
+    let product = product.unwrap_or_else(|| infer::table_name(&start.product(), "data", Named::Output, &none));
+    let mut files: Files = scaffold::mesh(mesh).into_iter().collect();
+    // What listens on this machine is reached only where the mesh names it.
+    let here = match &start {
+        Start::Remote(remote) => remote.here(),
+        _ => None,
+    };
+    if let (Some(here), Some(text)) = (&here, files.get_mut("mesh.yaml")) {
+        text.push_str(&format!("# Where sources may connect to: nowhere else.\negress: [\"{here}\"]\n"));
+    }
     let around = Around {
         folder: folder.to_owned(),
-        files: scaffold::mesh(mesh).into_iter().collect(),
+        files,
+        egress: Egress(here.map(|here| vec![here])),
         taken: HashSet::new(),
         classifications: vec!["pii".to_owned(), "special_category".to_owned()],
     };
@@ -152,6 +188,7 @@ pub async fn product(
     let of_domain = mesh.domain(&domain).into_iter().flat_map(|d| d.products.values());
     let around = Around {
         folder: folder.to_owned(),
+        egress: mesh.egress.clone(),
         taken: of_domain.flat_map(|p| p.outputs.keys().cloned()).collect(),
         classifications: mesh.classifications.iter().map(|c| c.name.to_string()).collect(),
         files: checked.files,
@@ -169,12 +206,13 @@ async fn propose(
 ) -> Result<()> {
     let printer = &context.printer;
     let folder = around.folder.join("domains").join(domain.as_str());
-    let connection = start.database().map(|database| database.connection(&domain));
-    let examined = examine(context, source, start, &folder, &domain, &product).await?;
+    let place = Place { folder: &folder, domain: &domain, product: &product, egress: &around.egress };
+    let examined = examine(context, source, start, &place).await?;
     let profiles: Vec<TableProfile> = examined.iter().map(|e| e.profile.clone()).collect();
     let manifest = format!("domains/{domain}/domain.yaml");
     let owner = Name::new(format!("{domain}_team")).unwrap_or_else(|_| domain.clone());
-    let (manifest_text, connected) = with_connection(around.files.get(&manifest), &domain, &owner, start, connection);
+    let (manifest_text, connected) =
+        with_connection(around.files.get(&manifest), &domain, &owner, start.connection(&domain));
     let target =
         Target { domain: domain.clone(), product: product.clone(), owner, connection: connected, from: start.words() };
     let inside = |of: (usize, usize), to: (usize, usize)| contains(&examined, of, to);
@@ -203,35 +241,45 @@ async fn propose(
         return Err(Error::conflict("MW1023", format!("{path} exists already; nothing was written")));
     }
     if let Start::Files(found) = start {
-        found.take_over(&folder, &product)?;
+        found.take_over(&folder, &product).await?;
     }
     super::init::write_new(&around.folder, &new)?;
     for (path, text) in &replaced {
         super::init::write(&around.folder.join(path), text)?;
     }
-    if let Some(database) = start.database() {
-        database.keep_password(&around.folder.join(".meshwork"), &domain, printer)?;
-    }
+    start.keep_secrets(&around.folder.join(".meshwork"), &domain, printer)?;
     show(context, start, &target, &proposal);
     Ok(())
 }
 
-async fn examine(
-    context: &Context,
-    source: &Source,
-    start: &Start,
-    folder: &Path,
-    domain: &Name,
-    product: &Name,
-) -> Result<Vec<Examined>> {
+/// Where the proposal goes.
+struct Place<'a> {
+    folder: &'a Path,
+    domain: &'a Name,
+    product: &'a Name,
+    egress: &'a Egress,
+}
+
+async fn examine(context: &Context, source: &Source, start: &Start, place: &Place<'_>) -> Result<Vec<Examined>> {
     let heard = |table: &str| context.printer.note(&format!("reading {table}"));
+    let Place { domain, egress, .. } = *place;
     match start {
-        Start::Files(found) => found.examine(folder, product, source.bounds(), &heard).await,
-        Start::Database(database) => database.examine(domain, &[], source.bounds(), &heard).await,
+        Start::Files(found) => {
+            for folder in &found.left {
+                context.printer.note(&format!("the folder {folder} holds files of its own: left out"));
+            }
+            found.examine(place.folder, place.product, source.bounds(), &heard).await
+        }
+        Start::Remote(remote) => {
+            let scratch = tempfile::tempdir()
+                .map_err(|error| Error::environment("MW1004", format!("there is no temporary folder: {error}")))?;
+            remote.examine(domain, egress, scratch.path(), source.bounds(), &heard).await
+        }
+        Start::Database(database) => database.examine(domain, &[], egress, source.bounds(), &heard).await,
         Start::Dbt { project, database: Some(database) } => {
             let said: Vec<&TableProfile> = project.models.iter().chain(&project.sources).collect();
             let names: Vec<String> = said.iter().map(|table| table.name.clone()).collect();
-            let mut examined = database.examine(domain, &names, source.bounds(), &heard).await?;
+            let mut examined = database.examine(domain, &names, egress, source.bounds(), &heard).await?;
             for one in &mut examined {
                 if let Some(of) = said.iter().find(|table| table.name == one.profile.name) {
                     Project::describe(of, &mut one.profile);
@@ -259,14 +307,8 @@ fn with_connection(
     existing: Option<&String>,
     domain: &Name,
     owner: &Name,
-    start: &Start,
     connection: Option<Connected>,
 ) -> (String, Option<Name>) {
-    let connection = match (start, connection) {
-        (Start::Files(_), _) => None,
-        (_, Some(connection)) => Some(connection),
-        (_, None) => Some(database::unknown(domain)),
-    };
     let Some(text) = existing else {
         let text = scaffold::domain_with(domain, owner, connection.as_ref());
         return (text, connection.map(|c| c.name));
@@ -340,9 +382,9 @@ mod tests {
     fn a_connection_is_added_once_and_comments_stay() {
         let name = |text: &str| Name::new(text).unwrap();
         let start = Start::Database(Database::parse("postgres://ana:x@db.example:5433/crm").unwrap());
-        let connection = || start.database().map(|d| d.connection(&name("sales")));
         let add = |text: &str| {
-            with_connection(Some(&text.to_owned()), &name("sales"), &name("sales_team"), &start, connection())
+            let connection = start.connection(&name("sales"));
+            with_connection(Some(&text.to_owned()), &name("sales"), &name("sales_team"), connection)
         };
         let (once, called) = add("domain: sales   # ours\nowner: sales_team\n");
         assert!(once.starts_with("domain: sales   # ours\n") && once.contains("connections:\n  crm:\n"), "{once}");

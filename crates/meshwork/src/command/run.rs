@@ -13,7 +13,7 @@ use super::{Context, complete};
 use crate::client::{ByteStream, Call, Client, NDJSON, encoded};
 use crate::exit;
 use crate::output::progress::Progress;
-use crate::output::{Printer, column};
+use crate::output::{Printer, column, count};
 
 #[derive(Debug, Args)]
 pub struct Run {
@@ -120,7 +120,7 @@ fn show_update(context: &Context, progress: &mut Progress, ended: &mut Ended, up
         }
         RunUpdate::Published { product, outputs, .. } => {
             let rows: u64 = outputs.iter().map(|output| output.rows).sum();
-            progress.ended(&product, &format!("{} {product}: {rows} rows", printer.good("published")));
+            progress.ended(&product, &format!("{} {product}: {}", printer.good("published"), count(rows, "row")));
             ended.published.push(product);
         }
         RunUpdate::Unchanged { product, .. } => {

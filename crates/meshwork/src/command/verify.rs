@@ -21,13 +21,14 @@ use super::Context;
 use super::run::clause_lines;
 use crate::effect::SystemClock;
 use crate::exit;
-use crate::output::Format;
+use crate::output::{Format, count};
 
 #[derive(Debug, Args)]
 pub struct Test {
     /// The contract's file; `file.yaml#table` where it describes several tables
     contract: String,
-    /// The data: a file or glob, or `postgres://user@host/database?table=schema.table`
+    /// The data: a file or glob, a folder that is one table, `database.sqlite#table`, `s3://bucket/key`,
+    /// `https://host/file`, or `postgres://user@host/database?table=schema.table` (also `mysql://`)
     #[arg(long, value_name = "DATA", conflicts_with_all = ["server_name", "product"])]
     data: Option<String>,
     /// One of the contract's own `servers`
@@ -55,13 +56,15 @@ impl Test {
         let (contract, table) = read(&self.contract)?;
         let scratch = tempfile::tempdir()
             .map_err(|error| Error::environment("MW1004", format!("there is no temporary folder: {error}")))?;
-        let (name, spec, secrets) = subject::of(&self, context, &contract, &table, scratch.path()).await?;
+        let (name, spec, mut secrets) = subject::of(&self, context, &contract, &table, scratch.path()).await?;
         let mut others = std::collections::BTreeMap::new();
         for reference in &self.references {
             let (to, data) = reference
                 .split_once('=')
                 .ok_or_else(|| Error::usage("MW1111", format!("`{}` is not TABLE=DATA", reference.escape_debug())))?;
-            others.insert(to.to_owned(), subject::data(data, to).await?.1);
+            let (_, spec, of_reference) = subject::data(data, to, scratch.path()).await?;
+            secrets.variables.extend(of_reference.variables);
+            others.insert(to.to_owned(), spec);
         }
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let limits = RunLimits {
@@ -119,9 +122,9 @@ impl Test {
         let held = verified.clauses.iter().filter(|clause| clause.outcome == Outcome::Pass).count();
         let mark = if passed { printer.good("holds") } else { printer.bad("does not hold") };
         printer.line(&format!(
-            "{mark}: {held} of {} clauses pass on {} rows of {name}",
+            "{mark}: {held} of {} clauses pass on {} of {name}",
             verified.clauses.len(),
-            verified.rows
+            count(verified.rows, "row")
         ));
         if !verified.undeclared.is_empty() {
             printer.note(&format!("columns that the contract does not declare: {}", verified.undeclared.join(", ")));

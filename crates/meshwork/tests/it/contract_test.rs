@@ -91,7 +91,7 @@ fn a_contracts_own_servers_and_what_is_not_clear() {
     mesh.write(
         "orders.odcs.yaml",
         "apiVersion: v3.1.0\nkind: DataContract\nid: orders\nversion: 1.0.0\nstatus: active\nservers:\n  - server: files\n    type: local\n    \
-         path: domains/shop/files/*.csv\n    format: csv\n  - server: lake\n    type: s3\n    location: s3://x/y\nschema:\n  - name: orders\n    \
+         path: domains/shop/files/*.csv\n    format: csv\n  - server: lake\n    type: snowflake\n    database: x\nschema:\n  - name: orders\n    \
          properties:\n      - name: order_id\n        logicalType: integer\n        required: true\n      - name: gone\n        logicalType: string\n",
     );
     let contract = path(&mesh, "orders.odcs.yaml");

@@ -187,6 +187,36 @@ fn a_difference_between_publications_by_key_and_column() {
     assert_eq!(mesh.fails(2, &["diff", "shop.orders", "--key", "nothing"]).error_code(), Some("MW0844"));
 }
 
+#[test]
+fn masked_columns_are_compared_as_masked() {
+    let mesh = Mesh::shop();
+    let governance = "secret:\n  description: Known to few.\n  mask: replace-with-null\npii:\n  mask: hmac-sha-256\n";
+    mesh.write("governance/classifications.yaml", governance);
+    let contract = "domains/shop/orders/orders.contract.yaml";
+    let text = std::fs::read_to_string(mesh.path().join(contract)).expect("there");
+    let classified = text
+        .replace("  - name: customer\n", "  - name: customer\n    classification: pii\n")
+        .replace("  - name: amount\n", "  - name: amount\n    classification: secret\n");
+    mesh.write(contract, classified);
+    mesh.ok(&["apply"]);
+    mesh.source("order_id,customer,amount,status\n1,Anna,1.50,open\n2,Bert,2,open\n3,Cleo,3,open\n");
+    mesh.ok(&["run", PRODUCT]);
+    mesh.source("order_id,customer,amount,status\n1,Dora,1.50,open\n2,Bert,9876.5,open\n3,Cleo,3,paid\n");
+    mesh.ok(&["run", PRODUCT]);
+    let found = mesh.json(&["diff", "shop.orders"]);
+    // That the amount of an order changed is hidden with the amount.
+    assert_eq!(found["columns"], serde_json::json!({"customer": 1, "status": 1}), "{found:#}");
+    let counts = ["added", "removed", "changed", "unchanged"].map(|what| found[what].as_u64().unwrap_or(99));
+    assert_eq!(counts, [0, 0, 2, 1], "{found:#}");
+    for clear in ["Anna", "Dora", "9876"] {
+        assert!(!found.to_string().contains(clear), "{clear} is in {found:#}");
+    }
+    // By a masked key the rows pair all the same.
+    let by_customer = mesh.json(&["diff", "shop.orders", "--key", "customer"]);
+    assert_eq!((&by_customer["added"], &by_customer["removed"]), (&1.into(), &1.into()), "{by_customer:#}");
+    assert_eq!(mesh.fails(2, &["diff", "shop.orders", "--limit", "2000"]).code, Some(2));
+}
+
 /// The folder of the only table's log.
 fn glob_log(mesh: &Mesh) -> std::path::PathBuf {
     let outputs = std::fs::read_dir(mesh.path().join("data")).expect("there").flatten();

@@ -197,7 +197,7 @@ fn what_cannot_be_started_from_says_why() {
     let mesh = Mesh::empty();
     for (from, exit, code) in [
         ("/nowhere/at/all.csv", 5, "MW1100"),
-        ("mysql://u:hunter2@host/db", 2, "MW1102"),
+        ("oracle://u:hunter2@host/db", 2, "MW1102"),
         ("postgres://u:hunter2@127.0.0.1:1/db", 3, "MW0520"),
     ] {
         let said = mesh.fails(exit, &["init", "--from", from]);

@@ -10,6 +10,7 @@ mod docs_page;
 mod drivers;
 mod faults;
 mod from;
+mod from_sources;
 mod mesh;
 mod modes;
 mod publish;

@@ -1,6 +1,6 @@
 //! The domain endpoints: each output port as a resource of its own.
 
-mod filter;
+pub(super) mod filter;
 
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -150,7 +150,7 @@ async fn read(
 }
 
 /// A place in the statement that we have made says nothing to whoever has not seen it.
-fn unplaced(mut error: Error) -> Error {
+pub(super) fn unplaced(mut error: Error) -> Error {
     error.place = None;
     error
 }

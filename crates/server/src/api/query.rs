@@ -186,7 +186,7 @@ pub fn session(
     })
 }
 
-fn moment(text: &str) -> Result<Timestamp> {
+pub(super) fn moment(text: &str) -> Result<Timestamp> {
     if let Ok(day) = text.trim().parse::<NaiveDate>() {
         return Ok(day.and_time(NaiveTime::MIN).and_utc());
     }

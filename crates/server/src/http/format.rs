@@ -181,6 +181,18 @@ pub async fn respond(
     Ok(response)
 }
 
+/// All rows of an answer that is known to be small, as objects.
+pub async fn rows(schema: &SchemaRef, mut batches: BatchStream) -> Result<Vec<serde_json::Value>> {
+    let schema = plain::text_schema(&plain::schema(schema));
+    let mut rows = Vec::new();
+    while let Some(batch) = batches.next().await.transpose()? {
+        for line in ndjson::lines(&batch, &schema)?.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            rows.push(serde_json::from_slice(line).map_err(broken)?);
+        }
+    }
+    Ok(rows)
+}
+
 struct Encoding {
     schema: SchemaRef,
     encoder: Box<dyn Encoder>,

@@ -45,7 +45,8 @@ fn all() -> Routes {
         .merge(api::run::routes()) //           GET  POST /runs         GET /runs/{id}  …/log  …/quality
         .merge(api::plan::routes()) //          POST /plan  /apply  /drift
         .merge(api::query::routes()) //         GET  POST /query
-        .merge(api::data::routes()); //         GET  /data/{domain}/{output}
+        .merge(api::data::routes()) //          GET  /data/{domain}/{output}
+        .merge(api::diff::routes()); //         GET  /data/{domain}/{output}/diff
     Routes::new()
         .nest("/api/v1", v1)
         .merge(docs::routes()) //               GET  /api/docs  /api/docs/…  /api/openapi.json

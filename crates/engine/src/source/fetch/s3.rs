@@ -22,11 +22,7 @@ pub(super) async fn fetch(
     egress: &Egress,
     meter: &Meter,
 ) -> Result<Vec<SourceFile>> {
-    let Some((bucket, key)) = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) else {
-        return Err(
-            Error::check("MW0546", format!("`{url}` is not an address of objects")).hint("write `s3://bucket/key`")
-        );
-    };
+    let (bucket, key) = parts(url)?;
     let store = open(bucket, connection, &access.domain, &access.secrets, egress, access.patience).await?;
     let mut objects = find(&store, url, key).await?;
     objects.sort_by(|a, b| a.location.cmp(&b.location));
@@ -35,6 +31,29 @@ pub(super) async fn fetch(
         files.push(get(access, &store, bucket, &object, meter).await?);
     }
     Ok(files)
+}
+
+/// The keys below an address that ends in `/`, by their rest.
+pub(super) async fn names(
+    access: &Access,
+    url: &str,
+    connection: &S3Connection,
+    egress: &Egress,
+) -> Result<Vec<String>> {
+    let (bucket, prefix) = parts(url)?;
+    let store = open(bucket, connection, &access.domain, &access.secrets, egress, access.patience).await?;
+    let objects = find(&store, url, &format!("{prefix}**/*")).await?;
+    let mut names: Vec<String> =
+        objects.iter().filter_map(|o| o.location.as_ref().strip_prefix(prefix)).map(str::to_owned).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Bucket and key.
+fn parts(url: &str) -> Result<(&str, &str)> {
+    url.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(|| {
+        Error::check("MW0546", format!("`{url}` is not an address of objects")).hint("write `s3://bucket/key`")
+    })
 }
 
 async fn find(store: &AmazonS3, url: &str, key: &str) -> Result<Vec<ObjectMeta>> {

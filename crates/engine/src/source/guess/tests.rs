@@ -101,7 +101,7 @@ fn types_and_nulls_with_evidence() {
     assert_eq!(found.options.null, ["NA"]);
     let reason = found.reasons.iter().find(|r| r.about == "null").expect("a reason");
     assert!(
-        reason.because.contains("7 times, in 1 columns") && reason.because.contains("1 columns of texts"),
+        reason.because.contains("7 times, in 1 column ") && reason.because.contains("1 column of texts"),
         "{reason:?}"
     );
     let of = |name: &str| found.columns.iter().find(|c| c.name == name).expect("a column");
@@ -152,4 +152,28 @@ async fn a_run_reads_what_was_guessed() {
     let opened = crate::source::csv::open("in", files, &found.options, &crate::source::Typing::default(), reading);
     let names: Vec<String> = opened.expect("opens").schema().fields().iter().map(|f| f.name().clone()).collect();
     assert_eq!(names, ["Nr", "Größe", "Am"]);
+}
+
+#[test]
+fn what_means_null_among_texts_is_unlike_them() {
+    let rows = |null: &str, other: &dyn Fn(u32) -> String| {
+        let row = |n: u32| format!("{n},{}\n", if n % 5 == 0 { null.to_owned() } else { other(n) });
+        "id,what\n".to_owned() + &(1..=40).map(row).collect::<String>()
+    };
+    let word = |n: u32| format!("Boeing {n}");
+    let country = |n: u32| ["DE", "FR", "US"][n as usize % 3].to_owned();
+    let damage = |n: u32| ["Minor", "Substantial"][n as usize % 2].to_owned();
+    for (null, other, expected) in [
+        ("NA", &word as &dyn Fn(u32) -> String, Some("NA")),
+        ("n/a", &word, Some("n/a")),
+        ("-", &word, Some("-")),
+        ("?", &damage, Some("?")),
+        // Namibia.
+        ("NA", &country, None),
+        // No damage.
+        ("None", &damage, None),
+    ] {
+        let found = guessed(rows(null, other).as_bytes());
+        assert_eq!(found.options.null, expected.map(str::to_owned).into_iter().collect::<Vec<_>>(), "{null}");
+    }
 }

@@ -62,6 +62,9 @@ pub struct Column {
     fraction: (u32, u32),
     exponent: bool,
     leading_zero: bool,
+    /// Texts of up to three capitals, and texts without a letter or digit: what candidates for null could be one of.
+    codes: u64,
+    marks: u64,
 }
 
 impl Default for Column {
@@ -78,6 +81,8 @@ impl Default for Column {
             fraction: (u32::MAX, 0),
             exponent: false,
             leading_zero: false,
+            codes: 0,
+            marks: 0,
         }
     }
 }
@@ -102,6 +107,8 @@ impl Column {
         }
         self.texts += 1;
         let bare = text.trim_matches([' ', '\t']);
+        self.codes += u64::from(bare.len() <= 3 && bare.bytes().all(|b| b.is_ascii_uppercase()));
+        self.marks += u64::from(!bare.contains(char::is_alphanumeric));
         if self.fits & BOOLEAN != 0 && !is_boolean(bare) {
             self.fits &= !BOOLEAN;
         }
@@ -225,6 +232,17 @@ impl Column {
             nulls: self.empty,
             because: self.with_places(because, candidates),
         }
+    }
+
+    /// Whether a candidate for null could hardly be one of the texts beside it. `None` says that there was no damage, and
+    /// `NA` is Namibia among codes of countries.
+    fn is_unlike(&self, candidate: &str) -> bool {
+        self.texts >= 10
+            && match candidate {
+                "NA" | "N/A" | "n/a" => self.codes == 0,
+                "-" | "--" | "?" | "." => self.marks == 0,
+                _ => false,
+            }
     }
 
     fn with_places(&self, because: String, candidates: u64) -> String {
@@ -355,21 +373,30 @@ pub(super) fn nulls(columns: &[Column], names: &[String], reasons: &mut Vec<Reas
         let count: u64 = columns.iter().map(|column| column.nulls[at]).sum();
         let Some((_, first)) = among(true).next().or_else(|| among(false).next()) else { continue };
         let typed = among(true).count();
-        if typed == 0 && !NEVER_TEXT.contains(candidate) {
+        let unlike = typed == 0 && count > 1 && among(false).all(|(column, _)| column.is_unlike(candidate));
+        if typed == 0 && !unlike && !NEVER_TEXT.contains(candidate) {
             continue;
         }
         let others = among(false).count();
         let mut because = match typed {
+            0 if unlike => format!(
+                "{candidate:?} stands {count} times among texts that are unlike it, first in `{first}`: it says that there is none"
+            ),
             0 => format!("{candidate:?} stands {count} times for no value, first in `{first}`"),
             _ => format!(
-                "{candidate:?} stands {count} times, in {typed} columns among numbers, dates or the like (`{first}`)"
+                "{candidate:?} stands {count} times, in {} among numbers, dates or the like (`{first}`)",
+                columns_of(typed)
             ),
         };
         if typed > 0 && others > 0 {
-            because.push_str(&format!(", and in {others} columns of texts, where it then means null, too"));
+            because.push_str(&format!(", and in {} of texts, where it then means null, too", columns_of(others)));
         }
         reasons.push(Reason { about: "null", because });
         found.push((*candidate).to_owned());
     }
     found
+}
+
+fn columns_of(count: usize) -> String {
+    if count == 1 { "1 column".to_owned() } else { format!("{count} columns") }
 }

@@ -119,3 +119,38 @@ fn the_protocols_dates() {
     assert_eq!(time(&[0]).as_deref(), Some("00:00:00"));
     assert_eq!(time(&[8, 1, 1, 0, 0, 0, 2, 0, 0]).as_deref(), Some("-26:00:00"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_range_are_all_that_the_server_sends() {
+    let server = Mariadb::start().expect("MariaDB");
+    server.sql(
+        "CREATE TABLE log AS SELECT seq AS id, CAST(seq AS UNSIGNED) AS big, CAST(seq / 10 AS DECIMAL(12,2)) AS amount,
+           DATE_ADD('2024-01-01', INTERVAL seq DAY) AS day, TIMESTAMPADD(SECOND, seq, CAST('2024-01-01' AS DATETIME(6))) AS local,
+           CAST(seq AS CHAR) AS word FROM seq_1_to_1000;
+         ALTER TABLE log ADD COLUMN at TIMESTAMP(6) NULL;
+         SET time_zone = '+02:00';
+         UPDATE log SET at = TIMESTAMPADD(MINUTE, id, '2024-01-01 02:00:00'), day = DATE(day);
+         ALTER TABLE log MODIFY day DATE;",
+    );
+    let reading = Reading::default();
+    let spec = spec(&server, Some("log"), None);
+    // As a contract may have it: the same digits in another zone, of which the server knows nothing.
+    let zoned =
+        Field { native: ColumnType::Timestamp, default_timezone: Some("Europe/Berlin".into()), ..field("local") };
+    for (fields, local) in [(vec![], Some((10, 10))), (vec![zoned], None)] {
+        let typing = Typing::of(&fields);
+        let source = open("shop", &spec, &typing, reading.clone(), &access(server.password())).await.expect("opens");
+        for (column, from, expected) in [
+            ("id", "990", Some((10, 10))),
+            ("big", "990", Some((10, 10))),
+            ("amount", "99.50", Some((5, 5))),
+            ("day", "2026-09-20", Some((7, 7))),
+            ("local", "2024-01-01T00:16:30.000000", local),
+            ("at", "2024-01-01T16:30:00Z", Some((10, 10))),
+            ("word", "990", None),
+        ] {
+            let found = crate::source::range::tests::sent(&source, &reading, column, from, None).await;
+            assert_eq!(found, expected, "{column}");
+        }
+    }
+}

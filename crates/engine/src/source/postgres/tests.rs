@@ -178,3 +178,40 @@ async fn encrypted_connections() {
         assert_eq!(found.as_deref().map_err(String::as_str), expected, "{host} {tls} {ca}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_range_are_all_that_the_server_sends() {
+    let server = Postgres::start().expect("PostgreSQL");
+    server.sql(
+        "CREATE TABLE log AS SELECT n AS id, (n / 10.0)::numeric(12,2) AS amount, '2024-01-01'::date + n AS day,
+           '2024-01-01'::timestamp + n * interval '1.000001 second' AS local, now() AS same,
+           '2024-01-01 00:00:00+05:30'::timestamptz + n * interval '1 minute' AS at, n::text AS word
+         FROM generate_series(1, 1000) AS n;
+         INSERT INTO log (id) VALUES (NULL);",
+    );
+    let reading = Reading::default();
+    let spec = spec(&server, Some("public.log"), None);
+    let source =
+        open("crm", &spec, &Typing::default(), reading.clone(), &access(server.password())).await.expect("opens");
+    let sent = async |column: &str, from: &str, until: Option<&str>| {
+        crate::source::range::tests::sent(&source, &reading, column, from, until).await
+    };
+    for (column, from, until, expected) in [
+        ("id", "990", None, Some((10, 10))),
+        ("id", "990", Some("995"), Some((5, 5))),
+        ("amount", "99.50", None, Some((5, 5))),
+        ("day", "2026-09-20", None, Some((7, 7))),
+        ("local", "2024-01-01T00:16:30.000990", None, Some((10, 10))),
+        ("at", "2024-01-01T11:00:00Z", None, Some((10, 10))),
+        ("word", "990", None, None),
+    ] {
+        assert_eq!(sent(column, from, until).await, expected, "{column}");
+    }
+    // Who asks for what lies beyond also hears of rows that have no value.
+    let range = Range { column: "id".into(), from: Some(("999".into(), false)), until: None, nulls: true };
+    let narrow = source.within(&range).expect("asked");
+    let before = reading.meter.rows();
+    let table = SourceTable::new(narrow, Face::Plain);
+    let rows = SessionContext::new().read_table(Arc::new(table)).expect("a table").count().await.expect("reads");
+    assert_eq!((rows, reading.meter.rows() - before), (2, 2));
+}

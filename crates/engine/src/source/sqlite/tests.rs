@@ -106,6 +106,34 @@ async fn faults() {
     assert!(absent.message.contains("no such table"), "{absent}");
 }
 
+#[tokio::test]
+async fn of_rows_before_a_range_only_those_come_that_cannot_be_told() {
+    let folder = tempfile::tempdir().expect("temp");
+    let path = folder.path().join("a.db");
+    let statements = "CREATE TABLE t (id INTEGER, at DATETIME, loose, day TEXT);
+        WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
+        INSERT INTO t SELECT n, datetime('2024-01-01', n || ' hours'), n, date('2024-01-01', n || ' days') FROM n;
+        UPDATE t SET at = replace(at, ' ', 'T') || '+14:00' WHERE id % 2 = 0;
+        UPDATE t SET at = '  ' || at WHERE id = 3;";
+    made(&path, statements).await.close().await.expect("closes");
+    let zoned = Field { native: ColumnType::Timestamp, default_timezone: Some("UTC".into()), ..field("at") };
+    let whole = |name: &str| Field { native: ColumnType::Int64, ..field(name) };
+    let fields = [whole("id"), zoned, whole("loose"), Field { native: ColumnType::Date, ..field("day") }];
+    let reading = Reading::default();
+    let file = SourceFile::own(&path).expect("there");
+    let source = open("shop", file, Some("t"), None, &Typing::of(&fields), reading.clone()).await.expect("opens");
+    for (column, from, expected) in [
+        ("id", "990", Some((10, 10))),
+        // A day more, and one that no order of texts tells.
+        ("at", "2024-02-10T00:00:00Z", Some((66, 33))),
+        ("day", "2026-09-20", Some((9, 7))),
+        ("loose", "990", None),
+    ] {
+        let found = crate::source::range::tests::sent(&source, &reading, column, from, None).await;
+        assert_eq!(found, expected, "{column}");
+    }
+}
+
 #[test]
 fn affinities() {
     let decimal = |precision, scale| ColumnType::Decimal { precision, scale };

@@ -262,6 +262,41 @@ async fn a_cursor_takes_up_rows_beyond_the_greatest() {
 }
 
 #[tokio::test]
+async fn a_cursor_asks_a_database_for_what_is_new() {
+    use sqlx::{ConnectOptions, Connection, Executor, sqlite::SqliteConnectOptions};
+    for mode in [Mode::Append, Mode::Merge] {
+        let mut grown = Grown::new(mode);
+        let folder = grown.mesh.folder.path().join("domain");
+        fs::create_dir_all(&folder).expect("a folder");
+        let options = SqliteConnectOptions::new().filename(folder.join("shop.db")).create_if_missing(true);
+        let mut database = options.connect().await.expect("opens");
+        let files = FilesSpec::Folder { folder, path: "shop.db".to_owned() };
+        let source = SourceSpec::Sqlite { files, table: Some("items".to_owned()), query: None };
+        grown.spec.inputs = BTreeMap::from([("raw".to_owned(), InputSpec::Source(source))]);
+        grown.spec.incremental = BTreeMap::from([("raw".to_owned(), Incremental::Cursor("id".to_owned()))]);
+        let mut execute = async |sql: &'static str| database.execute(sqlx::raw_sql(sql)).await.map(|_| ()).expect(sql);
+        execute("CREATE TABLE items (id INTEGER, v INTEGER)").await;
+        // Of nothing there is nothing to take up, and the next run begins at the beginning.
+        assert_eq!(grown.changes().await.0, 0);
+        execute("INSERT INTO items SELECT value, value FROM json_each((SELECT json_group_array(n) FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 500) SELECT n FROM c)))").await;
+        let report = grown.run().await.expect("runs");
+        assert_eq!(report.outputs[0].rows, 500);
+        execute("INSERT INTO items VALUES (501, 1), (502, 2); UPDATE items SET v = 7 WHERE id = 500; UPDATE items SET v = 9 WHERE id = 3").await;
+        let report = grown.run().await.expect("runs");
+        // Once to find the greatest and once to take them up; merging looks at the boundary again.
+        let new = if mode == Mode::Merge { 3 } else { 2 };
+        assert_eq!((report.outputs[0].rows, report.rows_read), (502, 2 * new), "{mode:?}");
+        let rows = grown.rows().await;
+        let boundary = if mode == Mode::Merge { (500, 7) } else { (500, 500) };
+        assert_eq!((rows[2], rows[499], rows[501]), ((3, 3), boundary, (502, 2)), "{mode:?}");
+        assert!(grown.run().await.expect("runs").unchanged);
+        execute("INSERT INTO items VALUES (NULL, 5)").await;
+        assert_eq!(grown.run().await.expect_err("refused").code, "MW0675");
+        database.close().await.expect("closes");
+    }
+}
+
+#[tokio::test]
 async fn another_products_publications_are_followed() {
     let mut above = Grown::new(Mode::Append);
     above.put("a.csv", "1,10 2,20");

@@ -19,6 +19,7 @@ use crate::client::{Call, Client};
 use crate::command::Context;
 use crate::compose::{self, Reach};
 use crate::config;
+use crate::output::count;
 
 const ENOUGH: u64 = 5 << 30;
 const TOO_LITTLE: u64 = 200 << 20;
@@ -52,9 +53,9 @@ fn declared(folder: &Path, found: &mut Vec<Finding>) -> Option<Mesh> {
     let what = "mesh folder";
     let counts = &checked.counts;
     found.push(match (errors, warnings) {
-        (0, 0) => Finding::ok(what, format!("{}: {} products check", folder.display(), counts.products)),
-        (0, n) => Finding::warn(what, format!("{n} warnings"), "`meshwork check` shows them"),
-        (n, _) => Finding::fail(what, format!("{n} errors"), "`meshwork check` shows them"),
+        (0, 0) => Finding::ok(what, format!("{}: {} in order", folder.display(), count(counts.products, "product"))),
+        (0, n) => Finding::warn(what, count(n, "warning"), "`meshwork check` shows them"),
+        (n, _) => Finding::fail(what, count(n, "error"), "`meshwork check` shows them"),
     });
     checked.mesh.take()
 }

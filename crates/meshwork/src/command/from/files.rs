@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use meshwork_control::port::data::FilesSpec;
 use meshwork_core::error::{Error, Result};
 use meshwork_core::name::Name;
-use meshwork_engine::infer::{Bounds, Examined, Pattern, file, patterns};
+use meshwork_engine::infer::{Bounds, ENDINGS, Examined, Located, Pattern, is_data, located, names, tables};
+use meshwork_engine::source::file::SourceFile;
+use meshwork_engine::source::{Access, Secrets, copy_sqlite};
 
-/// What a folder's files end in to be looked at; one that is named itself may end in anything.
-const ENDINGS: &[&str] = &["csv", "tsv", "json", "jsonl", "ndjson", "geojson", "parquet"];
-const COMPRESSED: &[&str] = &["gz", "zst", "bz2", "xz"];
+use super::AT_MOST;
 
 pub struct Found {
     /// In words.
@@ -18,37 +19,84 @@ pub struct Found {
     pub name: String,
     /// Absolute.
     folder: PathBuf,
-    names: Vec<String>,
+    patterns: Vec<Pattern>,
+    /// What belongs to them, by its path in the folder.
+    members: Vec<String>,
+    /// Folders that are left alone.
+    pub left: Vec<String>,
 }
 
 impl Found {
     pub fn at(path: &Path) -> Result<Self> {
-        let missing = |error: std::io::Error| {
-            Error::not_found("MW1100", format!("{}: {error}", path.display()))
-                .hint("`--from` takes a file, a folder, `postgres://…`, or a dbt project's target/manifest.json")
-        };
+        let missing =
+            |error: std::io::Error| Error::not_found("MW1100", format!("{}: {error}", path.display())).hint(AT_MOST);
         let path = path.canonicalize().map_err(missing)?;
-        let last = |path: &Path| path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if path.is_dir() {
-            let mut names: Vec<String> = std::fs::read_dir(&path)
-                .map_err(missing)?
-                .flatten()
-                .filter(|entry| entry.path().is_file())
-                .filter_map(|entry| entry.file_name().into_string().ok())
-                .filter(|name| is_data(name))
-                .collect();
-            names.sort();
-            if names.is_empty() {
-                return Err(Error::not_found("MW1100", format!("{} holds no file of data", path.display()))
-                    .hint(format!("looked for files that end in {}", ENDINGS.join(", "))));
-            }
-            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            return Ok(Self { title: format!("the folder {name}"), area: name.clone(), name, folder: path, names });
-        }
-        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let stem = last(Path::new(file.split('.').next().unwrap_or(&file)));
-        Ok(Self { title: format!("the file {file}"), area: stem.clone(), name: stem, folder, names: vec![file] })
+        let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        if !path.is_dir() {
+            let stem = file.split('.').next().unwrap_or(&file).to_owned();
+            let pattern = Pattern { path: file.clone(), name: stem.clone(), delta: false };
+            return Ok(Self {
+                title: format!("the file {file}"),
+                area: stem.clone(),
+                name: stem,
+                folder: parent,
+                patterns: vec![pattern],
+                members: vec![file],
+                left: Vec::new(),
+            });
+        }
+        let names = names(&path)?;
+        let (patterns, left) = tables(&names);
+        let whole = |kind: &str, pattern: Pattern, members: Vec<String>| Self {
+            title: format!("the {kind} {file}"),
+            area: file.clone(),
+            name: file.clone(),
+            folder: parent.clone(),
+            patterns: vec![pattern],
+            members: members.iter().map(|name| format!("{file}/{name}")).collect(),
+            left: Vec::new(),
+        };
+        match patterns.as_slice() {
+            [] => Err(Error::not_found("MW1100", format!("{} holds no file of data", path.display()))
+                .hint(format!("looked for files that end in {}, and for Delta tables", ENDINGS.join(", ")))),
+            [table] if table.delta && table.path.is_empty() => {
+                let pattern = Pattern { path: file.clone(), name: file.clone(), delta: true };
+                Ok(whole("Delta table", pattern, names))
+            }
+            [table] if table.name.is_empty() => {
+                let pattern = Pattern { path: format!("{file}/{}", table.path), name: file.clone(), delta: false };
+                Ok(whole("folder", pattern, names.into_iter().filter(|name| is_data(name)).collect()))
+            }
+            _ => {
+                // Of a folder below: all of a Delta table, the data of others.
+                let belongs = |name: &String| match name.split_once('/') {
+                    None => is_data(name),
+                    Some((folder, _)) => patterns.iter().any(|pattern| {
+                        pattern.delta && pattern.path == folder
+                            || is_data(name) && pattern.path.split_once('/').is_some_and(|(of, _)| of == folder)
+                    }),
+                };
+                let members = names.iter().filter(|name| belongs(name)).cloned().collect();
+                let title = format!("the folder {file}");
+                Ok(Self { title, area: file.clone(), name: file.clone(), folder: path, patterns, members, left })
+            }
+        }
+    }
+
+    /// The one table that they are, for commands that look at one.
+    pub fn one(&self, name: &str) -> Result<Located> {
+        let [pattern] = self.patterns.as_slice() else {
+            let names: Vec<&str> = self.patterns.iter().map(|pattern| pattern.path.as_str()).collect();
+            return Err(Error::usage("MW1111", format!("{} holds several tables", self.title))
+                .hint(format!("name one of {}", names.join(", "))));
+        };
+        Ok(Located { name: name.to_owned(), ..self.located(pattern, &pattern.path) })
+    }
+
+    fn located(&self, pattern: &Pattern, shown: &str) -> Located {
+        let files = FilesSpec::Folder { folder: self.folder.clone(), path: pattern.path.clone() };
+        Located { name: pattern.name.clone(), files, shown: shown.to_owned(), delta: pattern.delta }
     }
 
     /// Where the domain's manifest would name them: as they lie, where that is below its folder already.
@@ -68,54 +116,49 @@ impl Found {
         heard: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Vec<Examined>> {
         let (place, _) = self.shown(domain, product);
+        let access = Access::here("init", Secrets::default());
         let mut examined = Vec::new();
-        for pattern in self.patterns() {
-            heard(&pattern.path);
+        for pattern in &self.patterns {
             let shown = Path::new(&place).join(&pattern.path).to_string_lossy().into_owned();
-            examined.push(file(&self.folder, &pattern, &shown, bounds).await?);
+            examined.extend(located(&self.located(pattern, &shown), &access, bounds, heard).await?);
         }
         Ok(examined)
     }
 
-    fn patterns(&self) -> Vec<Pattern> {
-        patterns(&self.names)
-    }
-
     /// Copies them into the domain's folder, where they do not lie in it.
-    pub fn take_over(&self, domain: &Path, product: &Name) -> Result<()> {
+    pub async fn take_over(&self, domain: &Path, product: &Name) -> Result<()> {
         let (place, inside) = self.shown(domain, product);
         if inside {
             return Ok(());
         }
         let target = domain.join(place);
         let io = |error: std::io::Error| Error::environment("MW1026", format!("{}: {error}", target.display()));
-        std::fs::create_dir_all(&target).map_err(io)?;
-        for name in &self.names {
-            let file = target.join(name);
-            if file.exists() {
-                return Err(Error::conflict(
-                    "MW1023",
-                    format!("{} exists already; nothing was written", file.display()),
-                ));
+        for name in &self.members {
+            let (from, to) = (self.folder.join(name), target.join(name));
+            if to.exists() {
+                return Err(Error::conflict("MW1023", format!("{} exists already; nothing was written", to.display())));
             }
-            std::fs::copy(self.folder.join(name), &file).map_err(io)?;
+            std::fs::create_dir_all(to.parent().unwrap_or(&target)).map_err(io)?;
+            if is_sqlite(&from).map_err(io)? {
+                copy_sqlite(&SourceFile::own(&from)?, &to).await?;
+            } else {
+                std::fs::copy(&from, &to).map_err(io)?;
+            }
             // A copy of a file that cannot be written to could not be brought up to date.
-            let mut rights = std::fs::metadata(&file).map_err(io)?.permissions();
+            let mut rights = std::fs::metadata(&to).map_err(io)?.permissions();
             std::os::unix::fs::PermissionsExt::set_mode(&mut rights, 0o644);
-            std::fs::set_permissions(&file, rights).map_err(io)?;
+            std::fs::set_permissions(&to, rights).map_err(io)?;
         }
         Ok(())
     }
 }
 
-fn is_data(name: &str) -> bool {
-    if name.starts_with('.') {
-        return false;
-    }
-    let mut parts = name.rsplit('.').map(str::to_ascii_lowercase);
-    let last = parts.next().unwrap_or_default();
-    let ending = if COMPRESSED.contains(&last.as_str()) { parts.next().unwrap_or_default() } else { last };
-    ENDINGS.contains(&ending.as_str())
+/// A database may be written to while it is copied.
+fn is_sqlite(path: &Path) -> std::io::Result<bool> {
+    use std::io::Read;
+    let mut start = Vec::new();
+    std::fs::File::open(path)?.take(16).read_to_end(&mut start)?;
+    Ok(start == b"SQLite format 3\0")
 }
 
 /// The text of a dbt manifest, if the file is one.
@@ -133,24 +176,4 @@ pub fn dbt_manifest(path: &Path) -> Result<Option<String>> {
     std::fs::read_to_string(path)
         .map(Some)
         .map_err(|error| Error::environment("MW1104", format!("{} cannot be read: {error}", path.display())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_of_data() {
-        for (name, expected) in [
-            ("a.csv", true),
-            ("a.CSV", true),
-            ("a.json.gz", true),
-            ("a.parquet", true),
-            ("README.md", false),
-            (".a.csv", false),
-            ("a.gz", false),
-        ] {
-            assert_eq!(is_data(name), expected, "{name}");
-        }
-    }
 }

@@ -8,12 +8,14 @@ use meshwork_core::error::{Error, Result};
 use meshwork_core::mesh::DatabaseConnection;
 use meshwork_core::name::Name;
 use meshwork_core::yaml::{self, Node};
-use meshwork_engine::infer::{Pattern, describe};
-use meshwork_engine::source::Secrets;
+use meshwork_engine::infer::{Located, describe};
+use meshwork_engine::source::{Access, Secrets};
 use serde_json::json;
 
 use super::super::Context;
 use super::super::from::database::Database;
+use super::super::from::files::Found;
+use super::super::from::remote::{FETCHED, Remote};
 use super::Test;
 use crate::client::Call;
 use crate::config;
@@ -33,7 +35,7 @@ pub async fn of(
         return product_rows(context, product, scratch).await;
     }
     if let Some(text) = &test.data {
-        return data(text, table.physical_name.as_deref().unwrap_or(&table.name)).await;
+        return data(text, table.physical_name.as_deref().unwrap_or(&table.name), scratch).await;
     }
     let node = yaml::parse(&contract.path, &contract.text).ok();
     let servers = node.as_ref().and_then(|node| node.get("servers")).and_then(Node::as_list).unwrap_or_default();
@@ -53,18 +55,36 @@ pub async fn of(
             error.hint(format!("or `--of-server`: {}", names.join(", ")))
         });
     };
-    of_server(server, contract, table).await
+    of_server(server, contract, table, scratch).await
 }
 
-/// A file, a glob or a database URL.
-pub async fn data(text: &str, table: &str) -> Result<(String, SourceSpec, Secrets)> {
-    if text.contains("://") {
+/// A file, a glob, a folder that is one table, a file or bucket on another machine, or a database.
+pub async fn data(text: &str, table: &str, scratch: &Path) -> Result<(String, SourceSpec, Secrets)> {
+    if text.contains("://") && !Remote::is_meant(text) {
         let database = Database::parse(text)?;
-        let (spec, secrets) = database.source(&domain(), Some(table));
-        return Ok((format!("{} of {}", table, database.title()), SourceSpec::Postgres(spec), secrets));
+        let (table, spec, secrets) = database.source(&domain(), table);
+        return Ok((format!("{table} of {}", database.title()), spec, secrets));
     }
+    // Of a database in a file, one table.
+    let (place, table) = text.rsplit_once('#').unwrap_or((text, table));
+    if Remote::is_meant(place) {
+        let remote = Remote::parse(place)?;
+        let (located, secrets) = remote.one(&domain(), table);
+        // What is fetched for a look stays apart from what the check fetches.
+        let access = Access::new(DOMAIN, secrets.clone(), &scratch.join("look"), FETCHED);
+        let described = describe(&located, Some(table), &access).await?;
+        return Ok((remote.title(), described.spec, secrets));
+    }
+    let described = describe(&local(place, table)?, Some(table), &Access::here(DOMAIN, Secrets::default())).await?;
+    Ok((text.to_owned(), described.spec, Secrets::default()))
+}
+
+fn local(text: &str, table: &str) -> Result<Located> {
     let path = std::path::absolute(text)
         .map_err(|error| Error::usage("MW1111", format!("{}: {error}", text.escape_debug())))?;
+    if path.is_dir() {
+        return Found::at(&path)?.one(table);
+    }
     // A folder above the first part that is a pattern: what is read lies below it.
     let mut folder = path.clone();
     let mut below = Vec::new();
@@ -78,29 +98,41 @@ pub async fn data(text: &str, table: &str) -> Result<(String, SourceSpec, Secret
             break;
         }
     }
-    let pattern = Pattern { path: below.join("/"), name: table.to_owned() };
-    let described = describe(&folder, &pattern, &pattern.path).await?;
-    Ok((text.to_owned(), described.spec, Secrets::default()))
+    let path = below.join("/");
+    let files = FilesSpec::Folder { folder, path: path.clone() };
+    Ok(Located { name: table.to_owned(), files, shown: path, delta: false })
 }
 
 fn domain() -> Name {
     Name::new(DOMAIN).expect("a fixed name")
 }
 
-/// ODCS `servers`: local files and PostgreSQL.
-async fn of_server(server: &Node, contract: &Contract, table: &Table) -> Result<(String, SourceSpec, Secrets)> {
+/// ODCS `servers`: local files, S3, PostgreSQL and MySQL.
+async fn of_server(
+    server: &Node,
+    contract: &Contract,
+    table: &Table,
+    scratch: &Path,
+) -> Result<(String, SourceSpec, Secrets)> {
     let text = |key: &str| server.get(key).and_then(Node::as_text).map(str::to_owned);
+    let need = |key: &str| text(key).ok_or_else(|| Error::usage("MW1111", format!("the server names no `{key}`")));
     let physical = table.physical_name.as_deref().unwrap_or(&table.name);
-    match text("type").as_deref() {
-        Some("local") => {
-            let path = text("path").ok_or_else(|| Error::usage("MW1111", "the server names no `path`"))?;
-            let path = path.replace("{model}", physical);
+    let kind = text("type").unwrap_or_default();
+    match kind.as_str() {
+        "local" => {
+            let path = need("path")?.replace("{model}", physical);
             let beside = Path::new(&contract.path).parent().unwrap_or(Path::new(""));
-            data(&beside.join(path).to_string_lossy(), physical).await
+            data(&beside.join(path).to_string_lossy(), physical, scratch).await
         }
-        Some("postgres" | "postgresql") => {
-            let need =
-                |key: &str| text(key).ok_or_else(|| Error::usage("MW1111", format!("the server names no `{key}`")));
+        "s3" => {
+            let mut location = need("location")?.replace("{model}", physical);
+            if let Some(endpoint) = text("endpointUrl") {
+                let endpoint: String = url::form_urlencoded::byte_serialize(endpoint.as_bytes()).collect();
+                location = format!("{location}?endpoint={endpoint}");
+            }
+            data(&location, physical, scratch).await
+        }
+        "postgres" | "postgresql" | "mysql" => {
             let secrets = Secrets {
                 variables: config::secrets_of(DOMAIN)
                     .into_iter()
@@ -111,8 +143,8 @@ async fn of_server(server: &Node, contract: &Contract, table: &Table) -> Result<
                 folder: None,
             };
             let known = secrets.variables.contains_key("MW_SECRET_CONTRACT_PASSWORD");
-            let user =
-                secrets.variables.get("MW_SECRET_CONTRACT_USER").cloned().unwrap_or_else(|| "postgres".to_owned());
+            let default = if kind == "mysql" { "root" } else { "postgres" };
+            let user = secrets.variables.get("MW_SECRET_CONTRACT_USER").cloned().unwrap_or_else(|| default.to_owned());
             let table = match text("schema") {
                 Some(schema) if !physical.contains('.') => format!("{schema}.{physical}"),
                 _ => physical.to_owned(),
@@ -126,13 +158,11 @@ async fn of_server(server: &Node, contract: &Contract, table: &Table) -> Result<
                 ..DatabaseConnection::default()
             };
             let spec = DatabaseSpec { connection, table: Some(table.clone()), ..DatabaseSpec::default() };
-            Ok((table, SourceSpec::Postgres(spec), secrets))
+            let spec = if kind == "mysql" { SourceSpec::Mysql(spec) } else { SourceSpec::Postgres(spec) };
+            Ok((table, spec, secrets))
         }
-        other => Err(Error::usage(
-            "MW1111",
-            format!("servers of type `{}` are not read here", other.unwrap_or_default().escape_debug()),
-        )
-        .hint("local and postgres are; name the data by `--data` otherwise")),
+        other => Err(Error::usage("MW1111", format!("servers of type `{}` are not read here", other.escape_debug()))
+            .hint("local, s3, postgres and mysql are; name the data by `--data` otherwise")),
     }
 }
 
