@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
 use meshwork_core::audit::{Entry, Event};
 use meshwork_core::effect::Clock;
 use meshwork_core::error::Result;
@@ -14,6 +15,7 @@ use meshwork_core::principal::Subject;
 use crate::port::audit::AuditSink;
 use crate::port::backup::{ArchivePlan, Archiver, ByteStream, StateCopy};
 use crate::port::state::{MeshState, PublicationState};
+use crate::readers::Readers;
 
 const PAGE: u32 = 1000;
 
@@ -25,6 +27,7 @@ pub struct BackupService {
     pub archiver: Arc<dyn Archiver>,
     pub audit: Arc<dyn AuditSink>,
     pub clock: Arc<dyn Clock>,
+    pub readers: Readers,
 }
 
 impl BackupService {
@@ -38,6 +41,8 @@ impl BackupService {
             .on_behalf_of(subject.principal.clone())
             .from_address(address);
         self.audit.record(entry).await?;
+        // What the copied state refers to stays until all of it is packed.
+        let pause = self.readers.pause();
         let state = self.archiver.place()?;
         self.state.copy_to(&state).await?;
         let mut publications = Vec::new();
@@ -50,6 +55,9 @@ impl BackupService {
                 break;
             }
         }
-        self.archiver.pack(ArchivePlan { mesh, state, publications }).await
+        let archive = self.archiver.pack(ArchivePlan { mesh, state, publications }).await?;
+        Ok(Box::pin(archive.inspect(move |_| {
+            let _ = &pause;
+        })))
     }
 }

@@ -32,9 +32,11 @@ use crate::governance::{Epoch, Governance};
 use crate::platform::Ports;
 use crate::port::audit::AuditSink;
 use crate::port::data::{
-    BatchStream, Catalog, GovernedTable, ListedTable, PlanRequest, PlannedQuery, QueryEngine, QueryLimits, TableUse,
+    BatchStream, CacheUse, Catalog, GovernedTable, ListedTable, PlanRequest, PlannedQuery, QueryEngine, QueryLimits,
+    TableUse,
 };
 use crate::port::state::{CredentialState, PublicationState};
+use crate::readers::Readers;
 
 /// How long an execution relies on what its preparation looked up.
 const FRESH: Duration = Duration::from_secs(1);
@@ -97,6 +99,7 @@ pub struct QueryService {
 
 struct Inner {
     ports: QueryPorts,
+    readers: Readers,
     governance: Arc<Governance>,
     audit: Arc<dyn AuditSink>,
     settings: QuerySettings,
@@ -179,7 +182,17 @@ impl QueryService {
         audit: Arc<dyn AuditSink>,
         settings: QuerySettings,
     ) -> Self {
-        Self { inner: Arc::new(Inner { ports, governance, audit, settings }) }
+        Self { inner: Arc::new(Inner { ports, readers: Readers::default(), governance, audit, settings }) }
+    }
+
+    /// What the statements that run now read.
+    pub fn readers(&self) -> &Readers {
+        &self.inner.readers
+    }
+
+    /// How the engine's caches are used.
+    pub fn caches(&self) -> Vec<CacheUse> {
+        self.inner.ports.query.caches()
     }
 
     /// Plans a statement for this reader. Refusals are recorded.
@@ -204,6 +217,7 @@ impl QueryService {
     pub async fn execute(&self, prepared: &Prepared, values: Vec<ArrayRef>) -> Result<Answer> {
         let inner = &self.inner;
         let plan = inner.current(prepared).await?;
+        let reading = inner.readers.hold_tables(plan.tables.iter().map(|table| &table.table))?;
         prepared.executed.store(true, Ordering::Relaxed);
         let query_id = inner.new_id();
         let session = &prepared.session;
@@ -217,7 +231,7 @@ impl QueryService {
             digest: plan.digest.clone(),
         };
         inner.record(inner.entry(session, Some(&prepared.sql), event)).await?;
-        let mut watch = stream::Watch::new(inner.clone(), session.clone(), plan.clone(), query_id.clone());
+        let mut watch = stream::Watch::new(inner.clone(), session.clone(), plan.clone(), query_id.clone(), reading);
         let stream = match plan.query.execute(values).await {
             Ok(stream) => stream,
             Err(error) => {

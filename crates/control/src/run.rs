@@ -5,6 +5,7 @@
 
 mod attempt;
 mod collection;
+mod compaction;
 mod lease;
 mod recovery;
 mod selection;
@@ -26,12 +27,13 @@ use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::name::Name;
 use meshwork_core::principal::Subject;
 use meshwork_core::product::{Input, Product, ProductInput};
-use meshwork_core::run::{Run, RunReport};
+use meshwork_core::run::{Run, RunReport, RunTask};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use attempt::version_key;
-pub use collection::Collected;
+pub use compaction::Compaction;
 pub use recovery::Recovered;
+pub(crate) use selection::matching;
 pub use selection::{Selection, Step, runnable, select};
 pub use spec::storage_root;
 pub use update::{RunRequest, RunStream, RunUpdate};
@@ -39,7 +41,9 @@ pub use update::{RunRequest, RunStream, RunUpdate};
 use crate::port::data::{GovernedTable, RunEngine, RunLimits};
 use crate::port::process::RunProcess;
 use crate::port::state::{MeshState, PublicationState, RunLedger};
+use crate::readers::Readers;
 use attempt::{Attempt, Outcome};
+use compaction::Compactions;
 use update::Updates;
 
 /// The governed read path as runs need it. Implemented by `QueryService`.
@@ -63,6 +67,8 @@ pub struct RunPorts {
     pub engine: Arc<dyn RunEngine>,
     pub process: Arc<dyn RunProcess>,
     pub reads: Arc<dyn GovernedReads>,
+    /// What is being read, by statements and by runs.
+    pub readers: Readers,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub faults: Arc<dyn Faults>,
@@ -87,6 +93,7 @@ pub struct RunService {
     settings: Arc<RunSettings>,
     /// One at a time may touch a product's folders from this process; collection does so without a lease of its own.
     guards: Arc<Mutex<HashMap<ProductId, Arc<tokio::sync::Mutex<()>>>>>,
+    compactions: Compactions,
     /// Runs under way, to wait for at shutdown.
     active: watch::Sender<usize>,
 }
@@ -94,7 +101,13 @@ pub struct RunService {
 impl RunService {
     pub fn new(ports: RunPorts, settings: RunSettings) -> Self {
         let (active, _) = watch::channel(0);
-        Self { ports, settings: Arc::new(settings), guards: Arc::default(), active }
+        Self {
+            ports,
+            settings: Arc::new(settings),
+            guards: Arc::default(),
+            compactions: Compactions::default(),
+            active,
+        }
     }
 
     /// Starts the runs that `request` means. They go on while the stream is held, and stop when it is dropped.
@@ -123,7 +136,7 @@ impl RunService {
         let _ = active.wait_for(|active| *active == 0).await;
     }
 
-    async fn mesh(&self) -> Result<Arc<Mesh>> {
+    pub(crate) async fn mesh(&self) -> Result<Arc<Mesh>> {
         let applied = self.ports.mesh.applied().await?;
         let mesh = applied.mesh.ok_or_else(|| {
             Error::not_found("MW0654", "nothing is applied to this mesh yet").hint("run `meshwork apply` first")
@@ -217,11 +230,21 @@ impl RunService {
     async fn step(&self, drive: Drive<'_>, step: &Step, updates: &Updates, stopped: watch::Receiver<bool>) -> Outcome {
         let Drive { actor, mesh, full_refresh } = drive;
         let Some((domain, product)) = find(mesh, step) else { return Outcome::Failed };
-        Attempt { service: self, mesh, domain, product, actor, full_refresh, updates, stopped }.run().await
+        let task = RunTask::Build;
+        Attempt { service: self, mesh, domain, product, actor, task, full_refresh, updates, stopped }.run().await
     }
 
     fn ids(&self) -> Ids<'_> {
         Ids { clock: &*self.ports.clock, entropy: &*self.ports.entropy }
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.ports.readers
+    }
+
+    /// The right to touch a product's folders from this process; `None` while a run has it.
+    pub(crate) fn exclusive(&self, product: &Product) -> Result<Option<tokio::sync::OwnedMutexGuard<()>>> {
+        Ok(self.guard(attempt::product_id(product)?).try_lock_owned().ok())
     }
 
     fn guard(&self, product: &ProductId) -> Arc<tokio::sync::Mutex<()>> {

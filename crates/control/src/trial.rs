@@ -23,7 +23,7 @@ use meshwork_core::name::Name;
 use meshwork_core::product::{Input, Merge, Mode, OnViolation, Output, OutputVersion, Product, SourceKind};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::quality::{Outcome, Rule};
-use meshwork_core::run::OutputReport;
+use meshwork_core::run::{OutputReport, RunTask};
 use serde::{Deserialize, Serialize};
 
 use crate::port::data::{
@@ -258,6 +258,7 @@ impl Bench {
         RunSpec {
             run: RunId::new("test"),
             product: product.to_owned(),
+            task: RunTask::Build,
             fencing_token: 1,
             inputs,
             incremental: BTreeMap::new(),

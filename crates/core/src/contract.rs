@@ -4,7 +4,7 @@ mod clause;
 pub mod compare;
 mod digest;
 mod draft;
-mod duration;
+pub mod duration;
 mod export;
 mod key;
 mod look;

@@ -31,6 +31,7 @@ pub mod product;
 pub mod publication;
 pub mod quality;
 pub mod reader;
+pub mod retention;
 pub mod run;
 pub mod scaffold;
 pub mod suggestion;

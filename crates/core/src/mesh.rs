@@ -23,6 +23,9 @@ pub struct Mesh {
     /// Where sources may connect to.
     #[serde(default)]
     pub egress: Egress,
+    /// How long old publications stay readable, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<u64>,
     #[serde(default)]
     pub classifications: Vec<Classification>,
     /// Cedar policy files under `governance/access/`, and those that domains add (only `forbid`, only their own: D17).
@@ -75,6 +78,9 @@ pub struct Domain {
     /// Its own storage root, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
+    /// As of the mesh, for products that do not say otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<u64>,
     #[serde(default)]
     pub connections: BTreeMap<Name, Connection>,
     #[serde(default)]

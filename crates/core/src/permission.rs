@@ -38,6 +38,9 @@ pub enum ApiAction {
     ReadRunQuality,
     ReadRunLog,
     StartRun,
+    // Housekeeping. The list is filtered by what the caller owns.
+    Maintain,
+    ListJobs,
     // Changing what is declared.
     Plan,
     Apply,
@@ -68,7 +71,7 @@ pub enum ApiAction {
 }
 
 impl ApiAction {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::ReadApiDescription,
         Self::ReadHealth,
         Self::WhoAmI,
@@ -86,6 +89,8 @@ impl ApiAction {
         Self::ReadRunQuality,
         Self::ReadRunLog,
         Self::StartRun,
+        Self::Maintain,
+        Self::ListJobs,
         Self::Plan,
         Self::Apply,
         Self::Drift,
@@ -185,6 +190,7 @@ pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>)
         | A::ListRuns
         | A::ReadRun
         | A::ReadRunQuality
+        | A::ListJobs
         | A::ListAgreements
         | A::ReadAgreement
         | A::Query
@@ -193,7 +199,7 @@ pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>)
         | A::Drift => true,
         // What a run's child wrote to its log may quote data: for owners only, not even for administrators (D20).
         A::ReadRunLog => owns(subject, resource),
-        A::StartRun | A::Apply | A::Grant | A::Revoke => owns(subject, resource) || subject.admin,
+        A::StartRun | A::Maintain | A::Apply | A::Grant | A::Revoke => owns(subject, resource) || subject.admin,
         A::ListTokens | A::CreateToken | A::RemoveToken => is_self(subject, resource) || subject.admin,
         A::ReadAudit => is_self(subject, resource) || subject.admin,
         A::ListUsers
@@ -244,6 +250,7 @@ const ADMINISTRATOR: &str = "an administrator of the mesh can";
 fn done_to_a_product(action: ApiAction) -> &'static str {
     match action {
         ApiAction::StartRun => "run products",
+        ApiAction::Maintain => "maintain tables",
         ApiAction::Apply => "apply changes",
         ApiAction::Grant => "grant access to products",
         ApiAction::Revoke => "revoke access to products",
@@ -269,7 +276,12 @@ fn refused(subject: &Subject, action: ApiAction, resource: Resource<'_>) -> Erro
             ("apply the mesh's own settings or governance".to_owned(), "an administrator applies those")
         }
         (
-            ApiAction::StartRun | ApiAction::Apply | ApiAction::Grant | ApiAction::Revoke | ApiAction::ReadRunLog,
+            ApiAction::StartRun
+            | ApiAction::Maintain
+            | ApiAction::Apply
+            | ApiAction::Grant
+            | ApiAction::Revoke
+            | ApiAction::ReadRunLog,
             Resource::Domain { domain } | Resource::Product { domain, .. } | Resource::Agreement { domain, .. },
         ) => (
             format!("{} of domain `{domain}`", done_to_a_product(action)),

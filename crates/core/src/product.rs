@@ -22,6 +22,9 @@ pub struct Product {
     pub archetype: Archetype,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// How long its old publications stay readable, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<u64>,
     #[serde(default)]
     pub inputs: BTreeMap<Name, Input>,
     #[serde(default)]

@@ -16,6 +16,8 @@ pub struct Run {
     pub product: ProductId,
     /// `domain.product` at the time of the run.
     pub name: String,
+    #[serde(default, skip_serializing_if = "RunTask::is_build")]
+    pub task: RunTask,
     pub state: RunState,
     pub actor: Principal,
     pub started_at: Timestamp,
@@ -25,6 +27,23 @@ pub struct Run {
     pub publication: Option<PublicationId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Error>,
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunTask {
+    /// Builds the outputs from the inputs.
+    #[default]
+    Build,
+    /// Writes small files of what is published together: the same rows in fewer files.
+    Compact,
+}
+
+impl RunTask {
+    pub fn is_build(&self) -> bool {
+        *self == Self::Build
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

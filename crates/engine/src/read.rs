@@ -19,6 +19,7 @@ pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod filter;
+pub mod footer;
 pub mod functions;
 pub mod json;
 pub mod listing;

@@ -205,6 +205,11 @@ pub async fn digests(input: &str, spec: &SourceSpec, names: Vec<String>) -> Resu
     .await
 }
 
+/// Whether its files lie on this machine, where they may change while they are read.
+pub fn is_local(spec: &SourceSpec) -> bool {
+    matches!(files_of(spec), Some(FilesSpec::Folder { .. }))
+}
+
 fn files_of(spec: &SourceSpec) -> Option<&FilesSpec> {
     match spec {
         SourceSpec::Csv { files, .. }

@@ -1,10 +1,12 @@
 //! Storage of published data: a durable local store and the commit log of one table in it.
 
+pub mod cache;
 pub mod checkpoint;
 pub mod durable;
 pub mod fault;
 pub mod log;
 
+pub use cache::LogCache;
 pub use durable::DurableLocal;
 pub use log::TableLog;
 

@@ -4,9 +4,11 @@
 //! no reader resolves until the control plane has recorded its publication.
 
 mod actions;
+mod append;
 mod check;
 mod collect;
 mod commit;
+mod compact;
 mod convert;
 mod files;
 pub mod format;
@@ -23,20 +25,23 @@ pub(crate) mod session;
 mod set;
 mod sink;
 mod stage;
+mod vacuum;
 mod yields;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
-use meshwork_control::port::data::{GovernedTable, RunEngine, RunObserver, RunSpec};
+use meshwork_control::port::data::{GovernedTable, RunEngine, RunObserver, RunSpec, TableLayout, Vacuumed};
 use meshwork_core::Result;
 use meshwork_core::effect::Clock;
 use meshwork_core::id::RunId;
 use meshwork_core::publication::TableLocation;
-use meshwork_core::run::{OutputReport, RunReport};
+use meshwork_core::run::{OutputReport, RunReport, RunTask};
 
+pub use append::{Append, Appended};
 pub(crate) use check::{Pass, counted, describe_metric, error as unchecked, measure, result, threshold};
 pub(crate) use convert::{convertible, texts};
 pub(crate) use origin::is_carried;
@@ -45,6 +50,7 @@ use crate::failpoint::FailPoint;
 use crate::read::secured;
 use crate::read::snapshot::SnapshotCache;
 use crate::source::Secrets;
+use crate::storage::LogCache;
 
 /// How the writer works. Made by the binary; the engine itself reads no environment.
 #[derive(Clone, Debug)]
@@ -60,9 +66,15 @@ pub struct WriterConfig {
     pub row_group_rows: usize,
     /// From this many small files on, a run that grows a table writes them together.
     pub small_files: usize,
+    /// From this many on, a task of its own does.
+    pub compact_from: usize,
+    /// How long a commit goes on after others came before it.
+    pub commit_time: Duration,
     pub clock: Arc<dyn Clock>,
     /// Opened versions of other products' tables.
     pub snapshots: Arc<SnapshotCache>,
+    /// Logs of tables that are appended to.
+    pub logs: Arc<LogCache>,
 }
 
 impl WriterConfig {
@@ -75,8 +87,11 @@ impl WriterConfig {
             file_bytes: 256 << 20,
             row_group_rows: 512 << 10,
             small_files: 32,
+            compact_from: 8,
+            commit_time: Duration::from_secs(30),
             clock,
-            snapshots: Arc::new(SnapshotCache::new(64)),
+            snapshots: Arc::new(SnapshotCache::new(64, 16 << 20)),
+            logs: Arc::new(LogCache::new(16 << 20)),
         }
     }
 }
@@ -91,6 +106,11 @@ impl Writer {
     pub fn new(config: WriterConfig) -> Self {
         Self { config: Arc::new(config) }
     }
+
+    /// Appends a batch to a table and commits it, beside any number of others who do the same.
+    pub async fn append(&self, append: &Append) -> Result<Appended> {
+        append::append(&self.config, append).await
+    }
 }
 
 /// Another product's output, as this product may read it: through the one governed read path.
@@ -101,7 +121,11 @@ async fn governed(table: &GovernedTable, config: &WriterConfig) -> Result<Arc<dy
 #[async_trait]
 impl RunEngine for Writer {
     async fn stage(&self, spec: &RunSpec, observer: Arc<dyn RunObserver>) -> Result<RunReport> {
-        stage::stage(Arc::clone(&self.config), spec.clone(), observer).await
+        let (config, spec) = (Arc::clone(&self.config), spec.clone());
+        match spec.task {
+            RunTask::Build => stage::stage(config, spec, observer).await,
+            RunTask::Compact => compact::stage(config, spec, observer).await,
+        }
     }
 
     async fn commit(&self, run: &RunId, outputs: &[OutputReport]) -> Result<Vec<u64>> {
@@ -114,6 +138,14 @@ impl RunEngine for Writer {
 
     async fn collect(&self, location: &TableLocation, keep_versions: &[u64]) -> Result<Vec<String>> {
         collect::collect(&self.config, location, keep_versions).await
+    }
+
+    async fn layout(&self, location: &TableLocation, version: u64) -> Result<TableLayout> {
+        compact::layout(&self.config, location, version).await
+    }
+
+    async fn vacuum(&self, location: &TableLocation, keep_versions: &[u64], dry_run: bool) -> Result<Vacuumed> {
+        vacuum::vacuum(&self.config, location, keep_versions, dry_run).await
     }
 
     async fn foreign_commits(&self, location: &TableLocation, known: &[u64]) -> Result<Vec<u64>> {

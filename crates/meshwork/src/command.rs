@@ -6,7 +6,6 @@ mod audit;
 mod backup;
 mod catalog;
 mod check;
-mod collect;
 mod complete;
 mod context;
 mod demo;
@@ -17,6 +16,7 @@ mod fmt;
 mod from;
 mod init;
 mod log;
+mod maintain;
 mod publication;
 mod run;
 mod schema;
@@ -119,8 +119,11 @@ enum Command {
     Runs(run::Runs),
     /// What a run wrote to its log
     Logs(log::Logs),
-    /// Remove files that no publication refers to
-    Collect(collect::Collect),
+    /// Compact small files; remove what no kept publication needs
+    #[command(visible_alias = "collect")]
+    Maintain(maintain::Maintain),
+    /// Housekeeping in the background of the server
+    Jobs(maintain::Jobs),
     /// What a publication changed in a table, row by row
     Diff(diff::Diff),
     /// Query published tables; a shell on a terminal
@@ -261,7 +264,8 @@ fn dispatch(command: Command, context: &Context) -> Result<u8> {
         C::Logs(args) => block_on(context, args.run(context)),
         C::Backup(args) => block_on(context, args.run(context)),
         C::Restore(args) => block_on(context, args.run(context)),
-        C::Collect(args) => block_on(context, args.run(context)),
+        C::Maintain(args) => block_on(context, args.run(context)),
+        C::Jobs(args) => block_on(context, args.run(context)),
         C::Diff(args) => block_on(context, args.run(context)),
         C::Test(args) => block_on(context, args.run(context)),
         C::Sql(args) if args.is_shell(context) => args.shell(context, &runtime(context, "warn")?),

@@ -10,6 +10,7 @@ use meshwork_control::audit::AuditService;
 use meshwork_control::backup::BackupService;
 use meshwork_control::credential::CredentialService;
 use meshwork_control::governance::Governance;
+use meshwork_control::maintenance::{Jobs, MaintenanceService};
 use meshwork_control::mesh::{MeshReader, MeshService};
 use meshwork_control::platform::Ports;
 use meshwork_control::port::audit::AuditSink;
@@ -37,6 +38,8 @@ use crate::process::parent::{SelfProcess, remove_leftovers};
 
 const LEASE: Duration = Duration::from_secs(15);
 const HEARTBEAT: Duration = Duration::from_secs(4);
+/// From one look after a product's tables to the next.
+const MAINTENANCE: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The whole platform in this process, which holds the state's lock.
@@ -177,12 +180,19 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         engine: ports.run.clone(),
         process: Arc::new(process),
         reads: query.clone(),
+        readers: query.readers().clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         faults: Arc::new(KillAt(config.faults.own.clone())),
     };
     let runs = Arc::new(RunService::new(run_ports, settings));
     runs.recover_all().await?;
+    let maintenance = MaintenanceService {
+        runs: (*runs).clone(),
+        audit: sink.clone(),
+        clock: clock.clone(),
+        jobs: Arc::new(Jobs::new(MAINTENANCE, &*entropy)),
+    };
     let backup = BackupService {
         state: state.clone(),
         mesh: state.clone(),
@@ -195,9 +205,11 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         }),
         audit: sink.clone(),
         clock: clock.clone(),
+        readers: query.readers().clone(),
     };
     let app = AppState {
         backup,
+        maintenance,
         credentials: Arc::new(CredentialService::new(
             state.clone(),
             reader.clone(),

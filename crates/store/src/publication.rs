@@ -10,7 +10,7 @@ use sqlx::{Sqlite, Transaction};
 
 use crate::SqliteState;
 use crate::fault::fault;
-use crate::stored::{bodies, from_json, micros, to_json};
+use crate::stored::{bodies, from_json, micros, timestamp, to_json};
 
 #[async_trait]
 impl PublicationState for SqliteState {
@@ -70,6 +70,50 @@ impl PublicationState for SqliteState {
         .await
         .map_err(fault)?;
         bodies(&rows)
+    }
+
+    async fn kept(&self, output: &OutputId, major: u32) -> Result<Vec<Publication>> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT p.body FROM published_outputs o JOIN publications p ON p.sequence = o.publication
+             WHERE o.output = ?1 AND o.major = ?2 AND o.publication >= coalesce(
+               (SELECT h.publication FROM horizons h WHERE h.output = ?1 AND h.major = ?2), 0)
+             ORDER BY o.publication DESC",
+        )
+        .bind(output.as_str())
+        .bind(major)
+        .fetch_all(self.readers())
+        .await
+        .map_err(fault)?;
+        bodies(&rows)
+    }
+
+    async fn horizon(&self, output: &OutputId, major: u32) -> Result<Option<Timestamp>> {
+        let at: Option<i64> = sqlx::query_scalar("SELECT at FROM horizons WHERE output = ? AND major = ?")
+            .bind(output.as_str())
+            .bind(major)
+            .fetch_optional(self.readers())
+            .await
+            .map_err(fault)?;
+        at.map(timestamp).transpose()
+    }
+
+    async fn expire(&self, output: &OutputId, major: u32, oldest: &PublicationId) -> Result<()> {
+        let mut tx = self.write().await?;
+        sqlx::query(
+            "INSERT INTO horizons (output, major, publication, at)
+             SELECT o.output, o.major, o.publication, o.at FROM published_outputs o
+             JOIN publications p ON p.sequence = o.publication
+             WHERE o.output = ?1 AND o.major = ?2 AND p.id = ?3
+             ON CONFLICT (output, major) DO UPDATE SET publication = excluded.publication, at = excluded.at
+             WHERE excluded.publication > publication",
+        )
+        .bind(output.as_str())
+        .bind(major)
+        .bind(oldest.as_str())
+        .execute(&mut *tx)
+        .await
+        .map_err(fault)?;
+        tx.commit().await.map_err(fault)
     }
 }
 

@@ -13,7 +13,7 @@ use meshwork_core::product::{
     SqlFile, Status,
 };
 use meshwork_core::publication::{Publication, PublishedOutput, TableLocation};
-use meshwork_core::run::{OutputReport, Run, RunReport, RunState};
+use meshwork_core::run::{OutputReport, Run, RunReport, RunState, RunTask};
 use meshwork_core::types::{ColumnType, LogicalType};
 
 use crate::clock::moment;
@@ -30,6 +30,7 @@ pub fn mesh(domains: impl IntoIterator<Item = Domain>) -> Mesh {
         description: None,
         storage: "storage".to_owned(),
         egress: Egress::default(),
+        retention: None,
         classifications: Vec::new(),
         policies: Vec::new(),
         domains: domains.into_iter().map(|domain| (domain.name.clone(), domain)).collect(),
@@ -46,6 +47,7 @@ pub fn domain(called: &str, products: impl IntoIterator<Item = Product>) -> Doma
         owner: name(&format!("{called}_team")),
         members: Vec::new(),
         storage: None,
+        retention: None,
         connections: BTreeMap::new(),
         products: products.into_iter().map(|product| (product.name.clone(), product)).collect(),
         path: format!("domains/{called}"),
@@ -64,6 +66,7 @@ pub fn product(called: &str, outputs: impl IntoIterator<Item = Output>) -> Produ
         status: Status::Active,
         archetype: Archetype::SourceAligned,
         description: None,
+        retention: None,
         inputs: BTreeMap::from([(name("raw"), Input::Source(Source { kind, incremental: None, place: None }))]),
         outputs: outputs.into_iter().map(|output| (output.name.clone(), output)).collect(),
         path: format!("domains/d/{called}"),
@@ -141,6 +144,7 @@ pub fn run(id: &str, product: &str) -> Run {
         id: RunId::new(id),
         product: ProductId::new(product),
         name: format!("d.{product}"),
+        task: RunTask::Build,
         state: RunState::Running,
         actor: Principal::User("ana".to_owned()),
         started_at: moment(0),

@@ -22,7 +22,7 @@ use meshwork_core::mesh::{DatabaseConnection, HttpConnection, S3Connection};
 use meshwork_core::name::Name;
 use meshwork_core::product::{CsvOptions, Incremental, JsonOptions, Merge, Mode, OnViolation};
 use meshwork_core::publication::TableLocation;
-use meshwork_core::run::{OutputReport, RunReport};
+use meshwork_core::run::{OutputReport, RunReport, RunTask};
 use meshwork_core::types::ColumnType;
 use serde::{Deserialize, Serialize};
 
@@ -161,6 +161,21 @@ pub trait QueryEngine: Send + Sync {
     /// Parses (exactly one statement; only queries, EXPLAIN and what the catalog emulation needs), guards length and
     /// depth, plans in a fresh session whose catalog holds only governed tables, attests the physical plan.
     async fn plan(&self, request: PlanRequest) -> Result<Arc<dyn PlannedQuery>>;
+    /// How its caches are used.
+    fn caches(&self) -> Vec<CacheUse> {
+        Vec::new()
+    }
+}
+
+/// A cache since the process began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheUse {
+    pub cache: &'static str,
+    pub hits: u64,
+    pub misses: u64,
+    /// What it holds now, about, and may hold.
+    pub bytes: u64,
+    pub limit: u64,
 }
 
 // --------------------------------------------------------------------------------------------------------------- check
@@ -194,6 +209,9 @@ pub struct RunSpec {
     pub run: RunId,
     /// `domain.product`.
     pub product: String,
+    /// A compaction reads the outputs of the spec only.
+    #[serde(default)]
+    pub task: RunTask,
     pub fencing_token: u64,
     pub inputs: BTreeMap<String, InputSpec>,
     /// How the inputs that have it tell what is new in them.
@@ -326,6 +344,33 @@ pub trait RunObserver: Send + Sync {
     fn event(&self, event: RunEvent);
 }
 
+/// How a version of a table lies in its files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableLayout {
+    pub files: u64,
+    pub bytes: u64,
+    pub small_files: u64,
+    pub small_bytes: u64,
+    /// Whether so many are small that a compaction would do something.
+    pub compact: bool,
+}
+
+/// What a vacuum of a table removed, or would remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vacuumed {
+    /// Data files and leftovers of interrupted writes.
+    pub files: Vec<StoredFile>,
+    /// Entries of the log and old checkpoints.
+    pub log: Vec<StoredFile>,
+}
+
+/// A file in a table's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFile {
+    pub path: String,
+    pub bytes: u64,
+}
+
 #[async_trait]
 pub trait RunEngine: Send + Sync {
     /// Builds, writes unreferenced files and answers every clause. Commits nothing.
@@ -338,6 +383,11 @@ pub trait RunEngine: Send + Sync {
     /// Removes files in a table's folder that no version within retention refers to, and staging leftovers. The caller
     /// holds the product's lease. Returns what was removed.
     async fn collect(&self, location: &TableLocation, keep_versions: &[u64]) -> Result<Vec<String>>;
+    /// How a version lies in its files, from the log.
+    async fn layout(&self, location: &TableLocation, version: u64) -> Result<TableLayout>;
+    /// As `collect`, and the part of the table's log that no kept version needs, after a checkpoint. With `dry_run` it only
+    /// says what would go.
+    async fn vacuum(&self, location: &TableLocation, keep_versions: &[u64], dry_run: bool) -> Result<Vacuumed>;
     /// Commits in the folder that are not publications of ours (D4), for `doctor` and `drift`.
     async fn foreign_commits(&self, location: &TableLocation, known: &[u64]) -> Result<Vec<u64>>;
 }

@@ -78,6 +78,12 @@ pub trait PublicationState: Send + Sync {
     ) -> Result<Vec<Publication>>;
     /// The newest publication of every output and major.
     async fn current(&self) -> Result<Vec<Publication>>;
+    /// Those of one output and major that are still to be read, newest first.
+    async fn kept(&self, output: &OutputId, major: u32) -> Result<Vec<Publication>>;
+    /// The time of the oldest one of these, once older ones have been given up.
+    async fn horizon(&self, output: &OutputId, major: u32) -> Result<Option<Timestamp>>;
+    /// Gives up every publication of an output and major before this one. It is never taken back.
+    async fn expire(&self, output: &OutputId, major: u32, oldest: &PublicationId) -> Result<()>;
 }
 
 #[async_trait]

@@ -138,11 +138,44 @@ impl StatementCatalog {
         let mut published = Published::new();
         let Some(id) = &output.id else { return Ok(published) };
         for major in output.versions.keys() {
+            if self.is_given_up(id, *major, as_of).await? {
+                continue;
+            }
             let publication = self.inner.ports.publications.resolve(id, *major, as_of).await?;
             let outputs = publication.into_iter().flat_map(|p: Publication| p.outputs);
             published.extend(outputs.filter(|o| o.output == *id && o.major == *major).map(|o| (*major, o)));
         }
         Ok(published)
+    }
+
+    /// Whether what was published then is no longer kept.
+    async fn is_given_up(&self, output: &OutputId, major: u32, as_of: Option<Timestamp>) -> Result<bool> {
+        let Some(at) = as_of else { return Ok(false) };
+        let horizon = self.inner.ports.publications.horizon(output, major).await?;
+        Ok(horizon.is_some_and(|oldest| at < oldest))
+    }
+
+    /// Why a table has nothing to show at a moment.
+    async fn absent(
+        &self,
+        domain: &str,
+        table: &str,
+        output: &Output,
+        major: u32,
+        as_of: Option<Timestamp>,
+    ) -> Result<Error> {
+        if let (Some(at), Some(id)) = (as_of, &output.id)
+            && let Some(oldest) = self.inner.ports.publications.horizon(id, major).await?
+            && at < oldest
+        {
+            let message = format!("what {domain}.{table} was as of {} is no longer kept", at.to_rfc3339());
+            return Ok(Error::not_found("MW0698", message)
+                .hint(format!("the earliest moment that works is {}", oldest.to_rfc3339()))
+                .hint(
+                    "`retention` of its product.yaml, domain.yaml or mesh.yaml says how long publications are kept",
+                ));
+        }
+        Ok(unpublished(domain, table, as_of))
     }
 
     /// Decides, or takes the decision that was made in this epoch on the same grounds.
@@ -238,7 +271,7 @@ impl Catalog for StatementCatalog {
             return if hidden { Ok(None) } else { Err(error.clone()) };
         }
         let Some(served) = published.get(&decision.major) else {
-            return Err(unpublished(domain, table, as_of));
+            return Err(self.absent(domain, table, output, decision.major, as_of).await?);
         };
         let governed = self.governed(&named, output, &decision, served)?;
         let resolved = Resolved { named, as_of, published, decision, table: governed.clone() };

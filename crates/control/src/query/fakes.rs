@@ -234,6 +234,15 @@ impl PublicationState for State {
     async fn current(&self) -> Result<Vec<Publication>> {
         Ok(self.publications.lock().unwrap().clone())
     }
+    async fn kept(&self, _: &OutputId, _: u32) -> Result<Vec<Publication>> {
+        Ok(self.publications.lock().unwrap().iter().rev().cloned().collect())
+    }
+    async fn horizon(&self, _: &OutputId, _: u32) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+    async fn expire(&self, _: &OutputId, _: u32, _: &PublicationId) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[async_trait]

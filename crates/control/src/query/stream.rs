@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::{Inner, Plan, QuerySession};
 use crate::port::data::BatchStream;
+use crate::readers::Hold;
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -20,11 +21,13 @@ pub(super) struct Watch {
     query_id: String,
     rows: u64,
     over: bool,
+    /// Keeps what it reads from being vacuumed.
+    _reading: Hold,
 }
 
 impl Watch {
-    pub fn new(inner: Arc<Inner>, session: QuerySession, plan: Plan, query_id: String) -> Self {
-        Self { inner, session, plan, query_id, rows: 0, over: false }
+    pub fn new(inner: Arc<Inner>, session: QuerySession, plan: Plan, query_id: String, reading: Hold) -> Self {
+        Self { inner, session, plan, query_id, rows: 0, over: false, _reading: reading }
     }
 
     pub fn over(self, stream: BatchStream) -> BatchStream {

@@ -9,14 +9,15 @@ use meshwork_core::principal::Subject;
 use meshwork_core::product::Product;
 use meshwork_core::publication::{Publication, PublishedOutput};
 use meshwork_core::quality::Outcome as Answer;
-use meshwork_core::run::{Lease, OutputReport, Run, RunReport, RunState};
+use meshwork_core::run::{Lease, OutputReport, Run, RunReport, RunState, RunTask};
 use tokio::sync::watch;
 
 use super::RunService;
 use super::lease::{Heartbeat, after};
 use super::update::{RunUpdate, Updates};
-use crate::port::data::RunEvent;
+use crate::port::data::{InputSpec, RunEvent, RunSpec};
 use crate::port::process::RunChild;
+use crate::readers::TableVersion;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -32,6 +33,7 @@ pub struct Attempt<'a> {
     pub domain: &'a Domain,
     pub product: &'a Product,
     pub actor: &'a Subject,
+    pub task: RunTask,
     pub full_refresh: bool,
     pub updates: &'a Updates,
     pub stopped: watch::Receiver<bool>,
@@ -78,11 +80,15 @@ impl Attempt<'_> {
 
     async fn begin(&self) -> Result<(Run, Lease)> {
         let ports = &self.service.ports;
+        if self.task == RunTask::Build {
+            self.service.compactions.make_way(product_id(self.product)?).await;
+        }
         let now = ports.clock.now();
         let run = Run {
             id: RunId::generate(self.service.ids()),
             product: product_id(self.product)?.clone(),
             name: self.name(),
+            task: self.task,
             state: RunState::Running,
             actor: self.actor.principal.clone(),
             started_at: now,
@@ -100,7 +106,13 @@ impl Attempt<'_> {
         if !self.ended_well_before(run).await? {
             self.service.collect_product(self.mesh, self.domain, self.product).await?;
         }
-        let spec = self.service.spec(self.mesh, self.domain, self.product, run, lease, self.full_refresh).await?;
+        let spec = match self.task {
+            RunTask::Build => {
+                self.service.spec(self.mesh, self.domain, self.product, run, lease, self.full_refresh).await?
+            }
+            RunTask::Compact => self.service.compaction_spec(self.mesh, self.domain, self.product, run, lease).await?,
+        };
+        let _reading = self.service.ports.readers.hold(read_by(&spec))?;
         let mut child = self.service.ports.process.start(&spec).await?;
         self.service.ports.faults.reach("run.started");
         let deadline = tokio::time::sleep(spec.limits.time);
@@ -111,13 +123,16 @@ impl Attempt<'_> {
             () = turned(&mut lost) => Err(lease_lost()),
             () = deadline => Err(out_of_time(spec.limits.time)),
         };
-        let (passed, report) = match verdict {
+        let (passed, mut report) = match verdict {
             Ok(verdict) => verdict,
             Err(error) => {
                 child.kill().await;
                 return Err(error);
             }
         };
+        if self.task == RunTask::Compact {
+            self.service.carry_over(&mut report).await?;
+        }
         self.tell(run, passed, &report).await;
         if !passed {
             child.kill().await;
@@ -319,6 +334,18 @@ impl RunService {
             outputs,
         })
     }
+}
+
+/// The versions of tables that a run reads: of other products, and of its own.
+fn read_by(spec: &RunSpec) -> Vec<TableVersion> {
+    let inputs = spec.inputs.values().filter_map(|input| match input {
+        InputSpec::Governed(table) => Some(table),
+        InputSpec::Source(_) => None,
+    });
+    let references = spec.outputs.iter().flat_map(|output| output.references.values());
+    let others = inputs.chain(references).map(|table| (table.location.url(), table.delta_version));
+    let own = spec.outputs.iter().filter_map(|output| Some((output.location.url(), output.base?)));
+    others.chain(own).collect()
 }
 
 fn published(output: &OutputReport, delta_version: u64) -> PublishedOutput {

@@ -1,66 +1,113 @@
-//! Removing files that no publication refers to: leftovers of runs that were stopped.
+//! What of a product's tables is still needed, and removing what is not: leftovers of runs that were stopped at once,
+//! versions beyond the retention when housekeeping says so.
 
+use std::time::Duration;
+
+use meshwork_core::effect::Timestamp;
 use meshwork_core::error::Result;
-use meshwork_core::id::OutputId;
 use meshwork_core::mesh::{Domain, Mesh};
-use meshwork_core::product::Product;
-use serde::{Deserialize, Serialize};
+use meshwork_core::product::{Output, Product};
+use meshwork_core::publication::{Publication, TableLocation};
 
 use super::RunService;
-use super::attempt::product_id;
 use super::spec::output_id;
+use crate::port::data::Vacuumed;
 
-/// What collection removed of one product.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Collected {
-    pub product: String,
-    pub files: Vec<String>,
+/// One table of a product.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored<'a> {
+    pub output: &'a Output,
+    pub major: u32,
+    pub location: TableLocation,
+}
+
+/// What a vacuum did to one table.
+#[derive(Clone, Debug)]
+pub(crate) struct VacuumedTable {
+    pub removed: Vacuumed,
+    /// Publications that time travel no longer reaches.
+    pub expired: u64,
+    /// When the oldest one that it does reach was made.
+    pub oldest: Option<Timestamp>,
+    /// Versions that are kept only because somebody reads them.
+    pub held: u64,
+}
+
+impl Stored<'_> {
+    /// `domain.output_v1`.
+    pub fn name(&self, domain: &Domain) -> String {
+        format!("{}.{}_v{}", domain.name, self.output.name, self.major)
+    }
 }
 
 impl RunService {
-    /// Collects every product that no run of this process is working on.
-    pub async fn collect(&self) -> Result<Vec<Collected>> {
-        self.recover().await?;
-        let mesh = self.mesh().await?;
-        let mut collected = Vec::new();
-        for (domain, product) in mesh.products() {
-            let guard = self.guard(product_id(product)?);
-            let Ok(_exclusive) = guard.try_lock() else { continue };
-            let files = self.collect_product(&mesh, domain, product).await?;
-            if !files.is_empty() {
-                collected.push(Collected { product: format!("{}.{}", domain.name, product.name), files });
-            }
-        }
-        Ok(collected)
-    }
-
-    /// The caller holds the product's lease, or its guard in the only process that runs it.
-    pub(super) async fn collect_product(&self, mesh: &Mesh, domain: &Domain, product: &Product) -> Result<Vec<String>> {
-        let mut removed = Vec::new();
+    /// The tables that a product keeps in storage of its own.
+    pub(crate) fn stored<'a>(&self, mesh: &Mesh, domain: &Domain, product: &'a Product) -> Result<Vec<Stored<'a>>> {
+        let mut tables = Vec::new();
         for output in product.outputs.values() {
             for major in output.versions.keys() {
                 let location = self.location(mesh, domain, output, *major)?;
-                let keep = self.published_versions(product, output_id(output)?, *major).await?;
-                removed.extend(self.ports.engine.collect(&location, &keep).await?);
+                tables.push(Stored { output, major: *major, location });
             }
+        }
+        Ok(tables)
+    }
+
+    /// Removes what runs that were stopped have left. The caller holds the product's lease, or its guard in the only
+    /// process that runs it.
+    pub(super) async fn collect_product(&self, mesh: &Mesh, domain: &Domain, product: &Product) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for table in self.stored(mesh, domain, product)? {
+            let mut keep: Vec<u64> = self.kept(&table).await?.iter().map(|(_, version)| *version).collect();
+            keep.extend(self.ports.readers.held(&table.location.url()));
+            removed.extend(self.ports.engine.collect(&table.location, &keep).await?);
         }
         Ok(removed)
     }
 
-    /// Delta versions of every publication of this output: all of them stay readable (D28).
-    async fn published_versions(&self, product: &Product, output: &OutputId, major: u32) -> Result<Vec<u64>> {
-        const PAGE: u32 = 500;
-        let id = product_id(product)?;
-        let mut versions = Vec::new();
-        let mut before = None;
-        loop {
-            let page = self.ports.publications.publications(Some(id), before.as_ref(), PAGE).await?;
-            let of_output = |o: &&meshwork_core::publication::PublishedOutput| o.output == *output && o.major == major;
-            versions.extend(page.iter().flat_map(|p| &p.outputs).filter(of_output).map(|o| o.delta_version));
-            match page.last() {
-                Some(last) if page.len() == PAGE as usize => before = Some(last.id.clone()),
-                _ => return Ok(versions),
+    /// Publications of a table that are still to be read, newest first, with the version that each serves.
+    async fn kept(&self, table: &Stored<'_>) -> Result<Vec<(Publication, u64)>> {
+        let id = output_id(table.output)?;
+        let kept = self.ports.publications.kept(id, table.major).await?;
+        let version = |publication: &Publication| {
+            let mut outputs = publication.outputs.iter();
+            outputs.find(|o| o.output == *id && o.major == table.major).map(|o| o.delta_version)
+        };
+        Ok(kept.into_iter().filter_map(|p| version(&p).map(|version| (p, version))).collect())
+    }
+
+    /// Gives up publications that are older than `retention` and removes what only they needed, with leftovers and the
+    /// part of the log that nobody needs. The caller holds the product's guard.
+    pub(crate) async fn vacuum_table(
+        &self,
+        table: &Stored<'_>,
+        retention: Duration,
+        dry_run: bool,
+    ) -> Result<VacuumedTable> {
+        let mut kept = self.kept(table).await?;
+        let now = self.ports.clock.now();
+        let cutoff =
+            chrono::TimeDelta::from_std(retention).ok().and_then(|retention| now.checked_sub_signed(retention));
+        // The newest one at that time is what a reader as of that time sees.
+        let needed = match cutoff {
+            Some(cutoff) => kept.iter().position(|(p, _)| p.at <= cutoff).map_or(kept.len(), |at| at + 1),
+            None => kept.len(),
+        };
+        let expired = kept.split_off(needed);
+        let oldest = kept.last().map(|(publication, _)| publication.at);
+        let mut keep: Vec<u64> = kept.iter().map(|(_, version)| *version).collect();
+        let url = table.location.url();
+        let held = if dry_run {
+            self.ports.readers.held(&url).into_iter().filter(|version| !keep.contains(version)).collect()
+        } else {
+            // First nobody new may ask for them, then those who have asked are waited for by keeping what they read.
+            if let (Some((oldest, _)), false) = (kept.last(), expired.is_empty()) {
+                self.ports.publications.expire(output_id(table.output)?, table.major, &oldest.id).await?;
             }
-        }
+            self.ports.readers.give_up(&url, &keep)
+        };
+        keep.extend(&held);
+        let removed = self.ports.engine.vacuum(&table.location, &keep, dry_run).await?;
+        Ok(VacuumedTable { removed, expired: expired.len() as u64, oldest, held: held.len() as u64 })
     }
 }

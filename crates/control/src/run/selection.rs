@@ -66,7 +66,12 @@ fn owns(subject: &Subject, domain: &Domain) -> bool {
     subject.admin || subject.domains.contains(&domain.name)
 }
 
-fn matching<'a>(mesh: &'a Mesh, selector: &str, subject: &Subject) -> Result<Vec<(&'a Domain, &'a Product)>> {
+/// The applied products that a selector means, as far as the subject may do something to them.
+pub(crate) fn matching<'a>(
+    mesh: &'a Mesh,
+    selector: &str,
+    subject: &Subject,
+) -> Result<Vec<(&'a Domain, &'a Product)>> {
     if selector == "all" {
         return Ok(mesh.products().filter(|(domain, _)| owns(subject, domain)).collect());
     }

@@ -49,6 +49,7 @@ impl RunService {
         Ok(RunSpec {
             run: run.id.clone(),
             product: run.name.clone(),
+            task: run.task,
             fencing_token: lease.fencing_token,
             inputs,
             incremental,

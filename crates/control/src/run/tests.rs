@@ -13,7 +13,7 @@ use meshwork_testkit::{
 };
 
 use super::*;
-use crate::port::data::{RunEvent, RunObserver, RunSpec};
+use crate::port::data::{RunEvent, RunObserver, RunSpec, TableLayout, Vacuumed};
 use crate::port::process::RunChild;
 use crate::port::state::Applied;
 
@@ -160,6 +160,15 @@ impl PublicationState for World {
     async fn current(&self) -> Result<Vec<Publication>> {
         Ok(lock(&self.publications).clone())
     }
+    async fn kept(&self, _: &OutputId, _: u32) -> Result<Vec<Publication>> {
+        Ok(lock(&self.publications).iter().rev().cloned().collect())
+    }
+    async fn horizon(&self, _: &OutputId, _: u32) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+    async fn expire(&self, _: &OutputId, _: u32, _: &PublicationId) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -178,6 +187,12 @@ impl RunEngine for World {
     }
     async fn collect(&self, _: &TableLocation, _: &[u64]) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+    async fn layout(&self, _: &TableLocation, _: u64) -> Result<TableLayout> {
+        Ok(TableLayout::default())
+    }
+    async fn vacuum(&self, _: &TableLocation, _: &[u64], _: bool) -> Result<Vacuumed> {
+        Ok(Vacuumed::default())
     }
     async fn foreign_commits(&self, _: &TableLocation, _: &[u64]) -> Result<Vec<u64>> {
         Ok(Vec::new())
@@ -252,6 +267,7 @@ fn service(world: &Arc<World>) -> RunService {
         engine: world.clone(),
         process: Arc::new(Processes(world.clone())),
         reads: world.clone(),
+        readers: Readers::default(),
         clock: Arc::new(TestClock::new()),
         entropy: Arc::new(SeededEntropy::new(1)),
         faults: Arc::new(NoFaults),

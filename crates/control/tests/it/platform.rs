@@ -7,7 +7,8 @@ use meshwork_control::audit::AuditService;
 use meshwork_control::mesh::{MeshReader, MeshService};
 use meshwork_control::platform::Ports;
 use meshwork_control::port::data::{
-    PlanRequest, PlannedQuery, QueryEngine, RunEngine, RunObserver, RunSpec, SqlCheck, SqlChecker,
+    PlanRequest, PlannedQuery, QueryEngine, RunEngine, RunObserver, RunSpec, SqlCheck, SqlChecker, TableLayout,
+    Vacuumed,
 };
 use meshwork_core::contract::Table;
 use meshwork_core::error::{Diagnostic, Error, Place, Result};
@@ -74,6 +75,12 @@ impl RunEngine for Storage {
         Err(unasked())
     }
     async fn collect(&self, _: &TableLocation, _: &[u64]) -> Result<Vec<String>> {
+        Err(unasked())
+    }
+    async fn layout(&self, _: &TableLocation, _: u64) -> Result<TableLayout> {
+        Err(unasked())
+    }
+    async fn vacuum(&self, _: &TableLocation, _: &[u64], _: bool) -> Result<Vacuumed> {
         Err(unasked())
     }
     async fn foreign_commits(&self, location: &TableLocation, known: &[u64]) -> Result<Vec<u64>> {

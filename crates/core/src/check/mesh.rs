@@ -42,6 +42,7 @@ pub(super) fn assemble(
         description: manifest.description.clone(),
         storage: manifest.storage.as_ref().map_or(DEFAULT_STORAGE, |storage| storage.value.as_str()).to_owned(),
         egress: Egress(manifest.egress.clone()),
+        retention: value(manifest.retention.as_ref()),
         classifications: classifications.all,
         policies: declared.policies.clone(),
         domains,
@@ -57,6 +58,7 @@ pub(super) fn without_domains(declared: &Declared) -> Mesh {
         description: None,
         storage: DEFAULT_STORAGE.to_owned(),
         egress: Egress::default(),
+        retention: None,
         classifications: Vec::new(),
         policies: declared.policies.clone(),
         domains: BTreeMap::new(),
@@ -83,6 +85,7 @@ fn domain(
         owner: manifest.owner.value.clone(),
         members: manifest.members.clone(),
         storage: value(manifest.storage.as_ref()),
+        retention: value(manifest.retention.as_ref()),
         connections: manifest
             .connections
             .iter()
@@ -123,6 +126,7 @@ fn product(
         status: value(manifest.status.as_ref()).unwrap_or(default_status),
         archetype: value(manifest.archetype.as_ref()).unwrap_or_else(|| archetype(manifest)),
         description: manifest.description.clone(),
+        retention: value(manifest.retention.as_ref()),
         inputs: reads,
         outputs: resolved,
         path: declared.folder.clone(),

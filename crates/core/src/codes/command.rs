@@ -50,11 +50,6 @@ pub const CODES: &[CodeInfo] = &[
         help: "The command was stopped by Ctrl-C or a signal. What it had begun is put in order: runs are stopped and publish nothing, their previous publications stay served.",
     },
     CodeInfo {
-        code: "MW1011",
-        title: "The server does this itself",
-        help: "While a server runs it collects what no publication refers to by itself. Stop it to collect by hand.",
-    },
-    CodeInfo {
         code: "MW1012",
         title: "The name is not complete",
         help: "Products are named `domain.product`, contracts and tables `domain.output`, an older major `domain.output_v1`.",
@@ -230,5 +225,10 @@ pub const CODES: &[CodeInfo] = &[
         code: "MW1064",
         title: "An expected value does not fit its column",
         help: "The rows that a test expects are compared as values of the columns' types: this one cannot be read as such, or there is no such column.",
+    },
+    CodeInfo {
+        code: "MW1109",
+        title: "Not every table could be looked after",
+        help: "`meshwork maintain` went on to the next table after one failed. The lines above say which, and why; nothing that is published is affected.",
     },
 ];

@@ -355,6 +355,11 @@ pub const CODES: &[CodeInfo] = &[
         title: "A key that may be null",
         help: "A merge finds the row of a key, so every column of `key` must be `required` in the contract, with severity error.",
     },
+    CodeInfo {
+        code: "MW0193",
+        title: "Not a retention",
+        help: "`retention` of mesh.yaml, domain.yaml or product.yaml says how long old publications stay readable: time travel reaches back so far, and the files that only they need are removed after it. Write a number and a unit (`30 days`, `12 hours`), an hour at least. The product's wins over its domain's, that over the mesh's; the default is 30 days.",
+    },
 ];
 
 #[cfg(test)]

@@ -237,4 +237,29 @@ pub const CODES: &[CodeInfo] = &[
         title: "A merge that cannot be carried out",
         help: "`delete_when` or `order_by` is not valid over the columns that the SQL yields, or rows that delete say no key.",
     },
+    CodeInfo {
+        code: "MW0694",
+        title: "Others kept committing first",
+        help: "A commit is tried again on top of each one that came before it, for half a minute. Others kept coming first. Nothing was lost; run again when fewer write to the table.",
+    },
+    CodeInfo {
+        code: "MW0695",
+        title: "Rows cannot be appended here",
+        help: "Small appends check the rows that they bring. The rows that are there were checked under another contract, so a run must look at all of them first.",
+    },
+    CodeInfo {
+        code: "MW0696",
+        title: "A very short retention",
+        help: "Removing what is younger than an hour takes time travel away at once. Where that is meant, as when somebody's data must be gone, say so with `--force`. The newest publication always stays.",
+    },
+    CodeInfo {
+        code: "MW0697",
+        title: "A version was given up in this moment",
+        help: "Between looking a table up and reading it, its old version fell out of the retention. Run the statement again.",
+    },
+    CodeInfo {
+        code: "MW0698",
+        title: "As of a time that is no longer kept",
+        help: "Old publications stay readable for the retention that product.yaml, domain.yaml or mesh.yaml declares, 30 days unless they say otherwise. What is older has been removed. The error names the earliest moment that still works.",
+    },
 ];

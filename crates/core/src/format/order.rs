@@ -35,10 +35,14 @@ impl FileKind {
 /// (place, keys): `*` in a place stands for any key or item.
 type Rules = &'static [(&'static str, &'static [&'static str])];
 
-const MESH: Rules = &[("", &["name", "description", "storage", "defaults"])];
-const DOMAIN: Rules = &[("", &["domain", "renamed_from", "description", "owner", "members", "storage", "connections"])];
+const MESH: Rules = &[("", &["name", "description", "storage", "retention", "defaults"])];
+const DOMAIN: Rules =
+    &[("", &["domain", "renamed_from", "description", "owner", "members", "storage", "retention", "connections"])];
 const PRODUCT: Rules = &[
-    ("", &["product", "renamed_from", "version", "status", "archetype", "description", "inputs", "outputs"]),
+    (
+        "",
+        &["product", "renamed_from", "version", "status", "archetype", "description", "retention", "inputs", "outputs"],
+    ),
     ("/inputs/*", &["source", "product", "output", "version", "purpose", "contract"]),
     ("/inputs/*/source", &["type", "connection", "table", "query", "path", "url"]),
     (

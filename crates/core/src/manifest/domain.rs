@@ -28,6 +28,9 @@ pub struct DomainManifest {
     pub members: Vec<String>,
     /// A storage root of its own, as `storage` in mesh.yaml.
     pub storage: Option<Spanned<String>>,
+    /// How long old publications of its products stay readable, as `retention` in mesh.yaml.
+    #[schemars(with = "Option<String>")]
+    pub retention: Option<Spanned<u64>>,
     /// Databases, S3 stores and web servers that its sources (and its storage) name.
     #[schemars(with = "BTreeMap<Name, ConnectionManifest>", default)]
     pub connections: Vec<(Spanned<Name>, Connection)>,
@@ -43,6 +46,7 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node, folder: &str) -> Opt
         owner: super::product::or_fallback(fields.required_name("owner"), "owner", fields.at()),
         members: members(&fields),
         storage: fields.text("storage").and_then(|text| text::storage_root(findings, text)),
+        retention: text::retention(&fields),
         connections: fields
             .named("connections")
             .into_iter()

@@ -24,6 +24,10 @@ pub struct MeshManifest {
     /// be reached but this machine and its link, which must always be listed for HTTP and S3.
     #[schemars(with = "Option<Vec<String>>")]
     pub egress: Option<Vec<Destination>>,
+    /// How long old publications stay readable, where a domain or a product does not say otherwise: `30 days`, `12 hours`;
+    /// at least an hour. Default: 30 days.
+    #[schemars(with = "Option<String>")]
+    pub retention: Option<Spanned<u64>>,
     /// What products take that do not say otherwise.
     #[schemars(default)]
     pub defaults: Defaults,
@@ -47,6 +51,7 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node) -> Option<MeshManife
         description: fields.string("description"),
         storage: fields.text("storage").and_then(|text| text::storage_root(findings, text)),
         egress: egress(&fields),
+        retention: text::retention(&fields),
         defaults: fields.fields("defaults").map(defaults).unwrap_or_default(),
     };
     fields.finish();

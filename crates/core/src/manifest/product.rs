@@ -32,6 +32,9 @@ pub struct ProductManifest {
     pub archetype: Option<Spanned<Archetype>>,
     /// What it offers and to whom.
     pub description: Option<String>,
+    /// How long its old publications stay readable, as `retention` in mesh.yaml.
+    #[schemars(with = "Option<String>")]
+    pub retention: Option<Spanned<u64>>,
     /// What it reads, by the name of the table in its SQL.
     #[schemars(with = "BTreeMap<Name, InputManifest>", default)]
     pub inputs: Vec<(Spanned<Name>, InputManifest)>,
@@ -248,6 +251,7 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node, folder: &str) -> Opt
             ],
         ),
         description: fields.string("description"),
+        retention: super::text::retention(&fields),
         inputs_complete,
         inputs,
         outputs: each(&fields, "outputs", |name, node| output(findings, name, node)),

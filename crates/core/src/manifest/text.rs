@@ -1,6 +1,8 @@
 //! Texts that become paths, addresses and secrets: what may stand in them (D27).
 
-use crate::reader::{Findings, Spanned, shown};
+use crate::contract::duration;
+use crate::reader::{Fields, Findings, Spanned, shown};
+use crate::retention::FLOOR;
 
 /// Nothing in a manifest reads the environment or expands templates; only `${secret:name}` has a meaning, and only where
 /// a secret is expected.
@@ -11,6 +13,24 @@ pub fn refuse_template(findings: &Findings<'_>, text: Spanned<&str>) -> bool {
         findings.error_hinting("MW0131", text.span, "`${…}` is not expanded here", hint);
     }
     found
+}
+
+/// How long old publications stay readable, in seconds.
+pub fn retention(fields: &Fields<'_>) -> Option<Spanned<u64>> {
+    let text = fields.text("retention")?;
+    let Some(seconds) = duration::seconds(text.value, None) else {
+        let message = format!("`{}` is not a length of time", shown(text.value));
+        let hint = "Write a number and a unit: `30 days`, `12 hours`, `P30D`.";
+        fields.findings().error_hinting("MW0193", text.span, message, hint);
+        return None;
+    };
+    if seconds < FLOOR as f64 {
+        let message = format!("`{}` is too short", shown(text.value));
+        let hint = "An hour is the least, so that what has begun to read can end.";
+        fields.findings().error_hinting("MW0193", text.span, message, hint);
+        return None;
+    }
+    Some(text.map(|_| seconds as u64))
 }
 
 /// A path below the folder of the file that names it: relative, `/` as separator, no `..`.

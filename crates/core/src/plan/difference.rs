@@ -53,6 +53,7 @@ fn mesh(applied: Option<&Mesh>, next: &Mesh, changes: &mut Vec<Change>) {
             details.extend(moved("storage", &old.storage, &next.storage));
             details.extend(altered("description", &old.description, &next.description));
             details.extend(egress(old, next));
+            details.extend(retention(old.retention, next.retention));
             let named = |mesh: &Mesh| mesh.classifications.iter().map(|c| (c.name.to_string(), c.clone())).collect();
             details.extend(entries("classification", &named(old), &named(next)));
             let files = |mesh: &Mesh| {
@@ -68,6 +69,15 @@ fn mesh(applied: Option<&Mesh>, next: &Mesh, changes: &mut Vec<Change>) {
         changes.push(Change { action, object: Object::Mesh, name, domain: None, details, affects: Vec::new() });
     }
     domain_policies(applied, next, changes);
+}
+
+/// In hours: what is shorter is refused.
+fn retention(old: Option<u64>, new: Option<u64>) -> Option<Detail> {
+    let shown = |seconds: Option<u64>| match seconds {
+        Some(seconds) => format!("{} h", seconds / 3600),
+        None => "the default".to_owned(),
+    };
+    moved("retention", &shown(old), &shown(new))
 }
 
 /// Where sources may connect to: with a list, each host; an empty one is not the same as none.
@@ -100,6 +110,7 @@ fn of_domain(old: &Domain, new: &Domain) -> Vec<Detail> {
     let members = |domain: &Domain| domain.members.iter().map(|name| (name.clone(), ())).collect();
     details.extend(entries("member", &members(old), &members(new)));
     details.extend(altered("storage", &old.storage, &new.storage));
+    details.extend(retention(old.retention, new.retention));
     details.extend(entries("connection", &old.connections, &new.connections));
     details
 }
@@ -135,6 +146,7 @@ fn of_product(old: &Product, new: &Product) -> Vec<Detail> {
     details.extend(moved("status", &word(&old.status), &word(&new.status)));
     details.extend(moved("archetype", &word(&old.archetype), &word(&new.archetype)));
     details.extend(altered("description", &old.description, &new.description));
+    details.extend(retention(old.retention, new.retention));
     let inputs = |product: &Product| -> BTreeMap<String, serde_json::Value> {
         product.inputs.iter().map(|(name, input)| (name.to_string(), plain(input))).collect()
     };

@@ -110,6 +110,7 @@ impl World {
             status: Status::Active,
             archetype: Archetype::SourceAligned,
             description: None,
+            retention: None,
             inputs: BTreeMap::new(),
             outputs: BTreeMap::from([(name("orders"), output)]),
             path: "domains/sales/shop".to_owned(),
@@ -123,6 +124,7 @@ impl World {
             owner: name("sales_team"),
             members: vec!["olga".to_owned()],
             storage: None,
+            retention: None,
             connections: BTreeMap::new(),
             products: BTreeMap::from([(name("shop"), product)]),
             path: "domains/sales".to_owned(),
@@ -141,6 +143,7 @@ impl World {
             description: None,
             storage: "storage".to_owned(),
             egress: crate::egress::Egress::default(),
+            retention: None,
             classifications: vec![
                 class("pii", None, Mask::HmacSha256),
                 class("health", Some("pii"), Mask::ReplaceWithNull),

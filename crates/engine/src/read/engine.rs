@@ -7,10 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use meshwork_control::port::data::{PlanRequest, PlannedQuery, QueryEngine};
+use meshwork_control::port::data::{CacheUse, PlanRequest, PlannedQuery, QueryEngine};
 use meshwork_core::error::{Error, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use super::footer::FooterCache;
 use super::listing::ListingCache;
 use super::planned;
 use super::planners::Planners;
@@ -24,13 +25,20 @@ pub struct EngineConfig {
     pub cores: usize,
     /// For Parquet footers, kept between statements.
     pub metadata_cache_bytes: usize,
-    /// Table versions kept open.
+    /// Table versions kept open, and about how many bytes they may take.
     pub snapshots: usize,
+    pub snapshot_bytes: usize,
 }
 
 impl EngineConfig {
     pub fn new(spill_dir: impl Into<PathBuf>, cores: usize) -> Self {
-        Self { spill_dir: spill_dir.into(), cores, metadata_cache_bytes: 64 << 20, snapshots: 256 }
+        Self {
+            spill_dir: spill_dir.into(),
+            cores,
+            metadata_cache_bytes: 64 << 20,
+            snapshots: 256,
+            snapshot_bytes: 64 << 20,
+        }
     }
 }
 
@@ -45,6 +53,7 @@ pub struct Shared {
     pub config: EngineConfig,
     pub env: RuntimeEnv,
     pub snapshots: SnapshotCache,
+    pub footers: Arc<FooterCache>,
     pub listings: ListingCache,
     pub planners: Planners,
     pub handle: Handle,
@@ -59,7 +68,10 @@ impl Engine {
             Error::environment("MW0822", format!("the query engine cannot start: {error}"))
                 .hint("check that the spill folder can be written")
         };
-        let cache = CacheManagerConfig::default().with_metadata_cache_limit(config.metadata_cache_bytes);
+        let footers = Arc::new(FooterCache::new(config.metadata_cache_bytes));
+        let cache = CacheManagerConfig::default()
+            .with_file_metadata_cache(Some(footers.clone()))
+            .with_metadata_cache_limit(config.metadata_cache_bytes);
         let env = RuntimeEnvBuilder::new().with_cache_manager(cache).build().map_err(|error| failed(&error))?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(config.cores.max(1))
@@ -69,7 +81,8 @@ impl Engine {
             .build()
             .map_err(|error| failed(&error))?;
         let shared = Shared {
-            snapshots: SnapshotCache::new(config.snapshots),
+            snapshots: SnapshotCache::new(config.snapshots, config.snapshot_bytes),
+            footers,
             listings: ListingCache::default(),
             planners: Planners::new(runtime.handle().clone(), 4 * config.cores.max(1)),
             handle: runtime.handle().clone(),
@@ -77,6 +90,11 @@ impl Engine {
             env,
         };
         Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
+    }
+
+    #[cfg(test)]
+    pub fn env(&self) -> &RuntimeEnv {
+        &self.shared.env
     }
 
     pub fn snapshots(&self) -> &SnapshotCache {
@@ -126,5 +144,13 @@ impl QueryEngine for Engine {
             Err(_) => Err(Error::limit("MW0810", "planning the statement took longer than it may")
                 .hint("write it more simply: nested calls are planned slowest")),
         }
+    }
+
+    fn caches(&self) -> Vec<CacheUse> {
+        let footers = &self.shared.footers;
+        let (hits, misses) = footers.counts();
+        let limit = self.shared.config.metadata_cache_bytes as u64;
+        let footers = CacheUse { cache: "footers", hits, misses, bytes: footers.bytes(), limit };
+        std::iter::once(footers).chain(self.shared.snapshots.uses()).collect()
     }
 }

@@ -3,6 +3,7 @@
 //! Deletion vectors and column mapping are refused: nothing of ours writes them, and reading past one shows deleted rows.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -18,11 +19,16 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use deltalake_core::kernel::StructType;
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
+use meshwork_control::port::data::CacheUse;
 use meshwork_core::error::{Error, Result};
 use meshwork_core::publication::TableLocation;
 use object_store::path::Path;
 
 use crate::native::{COLUMN_ID, column_type, read_type};
+use crate::storage::LogCache;
+use crate::storage::log::{State, TableLog, local_root};
 
 /// Files, schema and statistics of one version. Immutable, so it is cached for as long as there is room.
 #[derive(Debug)]
@@ -39,6 +45,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// About what it takes in memory.
+    fn bytes(&self) -> usize {
+        const COLUMN: usize = 160;
+        const FILE: usize = 512;
+        (self.files.len() + 1) * (FILE + COLUMN * self.schema.fields().len())
+    }
+
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -148,26 +161,43 @@ fn merged(groups: Vec<FileGroup>, schema: &Schema) -> DfResult<(Vec<FileGroup>, 
 #[derive(Debug)]
 pub struct SnapshotCache {
     capacity: usize,
+    limit: usize,
     entries: Mutex<VecDeque<(Key, Arc<Snapshot>)>>,
+    logs: LogCache,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 type Key = (String, u64);
 
 impl SnapshotCache {
-    pub fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), entries: Mutex::new(VecDeque::new()) }
+    /// At most so many, and at most about so many bytes of them; as many bytes again for the logs that they come from.
+    pub fn new(capacity: usize, limit: usize) -> Self {
+        Self {
+            capacity: capacity.max(1),
+            limit,
+            entries: Mutex::default(),
+            logs: LogCache::new(limit),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
     }
 
     pub async fn open(&self, location: &TableLocation, version: u64) -> Result<Arc<Snapshot>> {
         let key = (location.url(), version);
         if let Some(found) = self.found(&key) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(found);
         }
-        let snapshot = Arc::new(load(location, version).await?);
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let snapshot = Arc::new(load(location, version, &self.logs).await?);
         let mut entries = self.lock();
         entries.push_back((key, Arc::clone(&snapshot)));
-        while entries.len() > self.capacity {
-            entries.pop_front();
+        let mut bytes: usize = entries.iter().map(|(_, snapshot)| snapshot.bytes()).sum();
+        while (entries.len() > self.capacity || bytes > self.limit)
+            && let Some((_, oldest)) = entries.pop_front()
+        {
+            bytes -= oldest.bytes();
         }
         Ok(snapshot)
     }
@@ -184,6 +214,16 @@ impl SnapshotCache {
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(Key, Arc<Snapshot>)>> {
         self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+
+    /// How the snapshots and the logs that they come from are used.
+    pub fn uses(&self) -> [CacheUse; 2] {
+        let bytes = self.lock().iter().map(|(_, snapshot)| snapshot.bytes() as u64).sum();
+        let (hits, misses) = (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed));
+        let snapshots = CacheUse { cache: "snapshots", hits, misses, bytes, limit: self.limit as u64 };
+        let (hits, misses) = self.logs.counts();
+        let logs = CacheUse { cache: "logs", hits, misses, bytes: self.logs.bytes(), limit: self.logs.limit() };
+        [snapshots, logs]
+    }
 }
 
 fn unreadable(location: &TableLocation, version: u64, why: &dyn std::fmt::Display) -> Error {
@@ -197,7 +237,75 @@ fn unreadable(location: &TableLocation, version: u64, why: &dyn std::fmt::Displa
 const READ_FEATURES: [&str; 5] =
     ["timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "deletionVectors", "columnMapping"];
 
-async fn load(location: &TableLocation, version: u64) -> Result<Snapshot> {
+async fn load(location: &TableLocation, version: u64, logs: &LogCache) -> Result<Snapshot> {
+    if let Some((log, state)) = own(location, version, logs).await {
+        return of_state(location, version, &log, &state);
+    }
+    foreign(location, version).await
+}
+
+/// The state of a table that this platform writes, from its log; `None` for others, and where that fails.
+async fn own(location: &TableLocation, version: u64, logs: &LogCache) -> Option<(TableLog, Arc<State>)> {
+    // Opening a store makes its folder.
+    if !local_root(location).ok()?.is_dir() {
+        return None;
+    }
+    let log = TableLog::open(location, false).ok()?;
+    log.commit(version).await.ok()??.run()?;
+    let state = logs.state(&log, version).await.ok()?;
+    state.is_plain().then_some((log, state))
+}
+
+fn of_state(location: &TableLocation, version: u64, log: &TableLog, state: &State) -> Result<Snapshot> {
+    let fail = |why: &dyn std::fmt::Display| unreadable(location, version, why);
+    let absent = || fail(&"its log has no metadata");
+    let metadata = state.metadata.as_ref().ok_or_else(absent)?;
+    let text = metadata.get("schemaString").and_then(serde_json::Value::as_str).ok_or_else(absent)?;
+    let declared: StructType = serde_json::from_str(text).map_err(|error| fail(&error))?;
+    let stored: Schema = (&declared).try_into_arrow().map_err(|error| fail(&error))?;
+    let columns = Columns::of(&stored, &[])?;
+    let folder = Path::from_absolute_path(log.data_file("")?).map_err(|error| fail(&error))?;
+    let files = state.adds().map(|add| described(add, &folder, &columns.file_schema, &[])).collect::<Result<_>>()?;
+    Ok(columns.snapshot(ObjectStoreUrl::local_filesystem(), folder, files))
+}
+
+/// The columns of a table as readers see them.
+struct Columns {
+    file_schema: SchemaRef,
+    /// Values of these stand in the log, not in the files.
+    in_paths: Vec<FieldRef>,
+    schema: SchemaRef,
+    ids: HashMap<String, usize>,
+}
+
+impl Columns {
+    fn of(stored: &Schema, partitions: &[String]) -> Result<Self> {
+        let (mut in_files, mut in_paths) = (Vec::new(), Vec::new());
+        for field in stored.fields() {
+            let field = readable(field)?;
+            if partitions.contains(field.name()) { in_paths.push(field) } else { in_files.push(field) }
+        }
+        // Partition values lie in the metadata's order in every file entry.
+        in_paths.sort_by_key(|field| partitions.iter().position(|name| name == field.name()));
+        let ids = in_files.iter().chain(&in_paths).enumerate();
+        let ids = ids.filter_map(|(at, field)| Some((field.metadata().get(COLUMN_ID)?.clone(), at))).collect();
+        let bare = |fields: &[FieldRef]| -> Vec<FieldRef> {
+            fields.iter().map(|field| Arc::new(field.as_ref().clone().with_metadata(HashMap::new()))).collect()
+        };
+        let (in_files, in_paths) = (bare(&in_files), bare(&in_paths));
+        let file_schema = Arc::new(Schema::new(in_files.clone()));
+        let schema = Arc::new(Schema::new([in_files, in_paths.clone()].concat()));
+        Ok(Self { file_schema, in_paths, schema, ids })
+    }
+
+    fn snapshot(self, store: ObjectStoreUrl, folder: Path, files: Vec<PartitionedFile>) -> Snapshot {
+        let table = TableSchema::builder(self.file_schema).with_table_partition_cols(self.in_paths).build();
+        Snapshot { store, folder, schema: self.schema, table, ids: self.ids, files }
+    }
+}
+
+/// A table that others write, or one in a store that only they reach.
+async fn foreign(location: &TableLocation, version: u64) -> Result<Snapshot> {
     let fail = |why: &dyn std::fmt::Display| unreadable(location, version, why);
     let url = url::Url::parse(&location.url()).map_err(|error| fail(&error))?;
     let table = deltalake_core::open_table_with_version(url, version).await.map_err(|error| fail(&error))?;
@@ -217,23 +325,7 @@ async fn load(location: &TableLocation, version: u64) -> Result<Snapshot> {
     }
 
     let partitions: Vec<String> = snapshot.metadata().partition_columns().iter().map(ToString::to_string).collect();
-    let stored = snapshot.arrow_schema();
-    let (mut in_files, mut in_paths) = (Vec::new(), Vec::new());
-    for field in stored.fields() {
-        let field = readable(field)?;
-        if partitions.contains(field.name()) { in_paths.push(field) } else { in_files.push(field) }
-    }
-    // Partition values lie in the metadata's order in every file entry below.
-    in_paths.sort_by_key(|field| partitions.iter().position(|name| name == field.name()));
-    let ids = in_files.iter().chain(&in_paths).enumerate();
-    let ids = ids.filter_map(|(at, field)| Some((field.metadata().get(COLUMN_ID)?.clone(), at))).collect();
-    let bare = |fields: &[FieldRef]| -> Vec<FieldRef> {
-        fields.iter().map(|field| Arc::new(field.as_ref().clone().with_metadata(HashMap::new()))).collect()
-    };
-    let (in_files, in_paths) = (bare(&in_files), bare(&in_paths));
-    let file_schema = Arc::new(Schema::new(in_files.clone()));
-    let schema = Arc::new(Schema::new([in_files, in_paths.clone()].concat()));
-
+    let columns = Columns::of(&snapshot.arrow_schema(), &partitions)?;
     let folder = Path::from_url_path(table.table_url().path()).map_err(|error| fail(&error))?;
     let mut files = Vec::new();
     for view in snapshot.log_data().iter() {
@@ -248,21 +340,16 @@ async fn load(location: &TableLocation, version: u64) -> Result<Snapshot> {
         // Part of the metadata cache's key: a file of a Delta table is never rewritten under its name.
         file.object_meta.last_modified = view.modification_datetime().map_err(|error| fail(&error))?;
         let values = view.partition_values_map();
-        let partition = in_paths.iter().map(|field| partition_value(values.get(field.name()), field.data_type()));
+        let partition =
+            columns.in_paths.iter().map(|field| partition_value(values.get(field.name()), field.data_type()));
         file.partition_values = partition.collect::<DfResult<_>>().map_err(|error| fail(&error))?;
         let rows = view.num_records();
-        let statistics = statistics(&file_schema, rows, view.stats().as_deref(), size);
+        let statistics = statistics(&columns.file_schema, rows, view.stats().as_deref(), size);
         files.push(file.with_statistics(Arc::new(statistics)));
     }
-    Ok(Snapshot {
-        store: ObjectStoreUrl::parse(table.table_url().as_str().split_at(scheme_end(table.table_url())).0)
-            .map_err(|error| fail(&error))?,
-        folder,
-        schema,
-        table: TableSchema::builder(file_schema).with_table_partition_cols(in_paths).build(),
-        ids,
-        files,
-    })
+    let store = ObjectStoreUrl::parse(table.table_url().as_str().split_at(scheme_end(table.table_url())).0)
+        .map_err(|error| fail(&error))?;
+    Ok(columns.snapshot(store, folder, files))
 }
 
 /// Where the path of a URL starts.

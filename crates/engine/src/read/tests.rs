@@ -1,5 +1,6 @@
 //! The governed path as a whole, over Delta tables in a temporary folder.
 
+mod caches;
 mod catalog;
 mod emulation;
 mod governed;

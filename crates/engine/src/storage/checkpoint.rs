@@ -1,12 +1,14 @@
 //! Checkpoints of a table's log: every so many versions the state is written down whole, so that opening a table reads that
 //! and the few commits after it. A checkpoint only saves time: a table without one is read from its first commit on.
 
+use arrow::compute::{filter_record_batch, is_not_null, or};
 use bytes::Bytes;
 use deltalake_core::DeltaTableBuilder;
 use deltalake_core::checkpoints::create_checkpoint;
 use meshwork_core::Result;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
@@ -22,6 +24,14 @@ pub async fn write_if_due(log: &TableLog, version: u64) {
     }
     if let Err(error) = write(log, version).await {
         tracing::warn!(url = log.url(), version, %error, "a checkpoint could not be written");
+    }
+}
+
+/// Writes the newest checkpoint that is due by a version, if it could not be written when it was.
+pub async fn write_if_missing(log: &TableLog, version: u64) {
+    let at = version - version % EVERY;
+    if at > 0 && log.store().head(&name(log, at)).await.is_err() {
+        write_if_due(log, at).await;
     }
 }
 
@@ -54,27 +64,51 @@ pub async fn before(log: &TableLog, version: u64) -> Option<(u64, State)> {
         if at == 0 {
             return None;
         }
-        if let Ok(found) = log.store().get(&name(log, at)).await
-            && let Ok(bytes) = found.bytes().await
-            && let Ok(actions) = tokio::task::spawn_blocking(move || actions(bytes)).await
-            && let Some(actions) = actions
-        {
-            let mut state = State::default();
-            state.apply(Commit { version: at, actions });
+        if let Some(state) = read(log, at).await {
             return Some((at, state));
         }
         at = at.saturating_sub(EVERY);
     }
+    // Rare enough to look at the whole folder for: only where many in a row could not be written.
+    for at in versions(log).await.ok()?.into_iter().rev().filter(|at| *at <= version) {
+        if let Some(state) = read(log, at).await {
+            return Some((at, state));
+        }
+    }
     None
+}
+
+async fn read(log: &TableLog, version: u64) -> Option<State> {
+    let bytes = log.store().get(&name(log, version)).await.ok()?.bytes().await.ok()?;
+    let actions = tokio::task::spawn_blocking(move || actions(bytes)).await.ok()??;
+    let mut state = State::default();
+    state.apply(Commit { version, actions });
+    Some(state)
+}
+
+/// The versions that have a checkpoint, ascending.
+pub async fn versions(log: &TableLog) -> Result<Vec<u64>> {
+    let names = log.names().await?;
+    let of = |name: &String| -> Option<u64> { name.strip_suffix(".checkpoint.parquet")?.parse().ok() };
+    Ok(names.iter().filter_map(of).collect())
 }
 
 /// The rows of a checkpoint as the actions that commits have.
 fn actions(bytes: Bytes) -> Option<Vec<Value>> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).ok()?.build().ok()?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).ok()?;
+    // Not what was removed: there may be more of that than of anything else.
+    let wanted = ["add", "metaData", "protocol"];
+    let roots = builder.schema().fields().iter().enumerate();
+    let roots = roots.filter(|(_, field)| wanted.contains(&field.name().as_str())).map(|(at, _)| at);
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+    let reader = builder.with_projection(mask).build().ok()?;
     let mut lines = Vec::new();
     let mut writer = arrow::json::LineDelimitedWriter::new(&mut lines);
     for batch in reader {
-        writer.write(&batch.ok()?).ok()?;
+        let batch = batch.ok()?;
+        let filled = batch.columns().iter().map(|column| is_not_null(column)).collect::<Result<Vec<_>, _>>().ok()?;
+        let filled = filled.into_iter().reduce(|all, one| or(&all, &one).unwrap_or(all))?;
+        writer.write(&filter_record_batch(&batch, &filled).ok()?).ok()?;
     }
     writer.finish().ok()?;
     drop(writer);

@@ -12,7 +12,7 @@ use meshwork_core::publication::TableLocation;
 use meshwork_core::{Error, Result};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde_json::Value;
 use url::Url;
 
@@ -119,30 +119,44 @@ impl TableLog {
 
     /// The versions after one that is there, as far as they go on without a gap. Cheaper than listing all of them.
     pub async fn after(&self, version: u64) -> Result<Vec<Commit>> {
+        self.from(version + 1).await
+    }
+
+    /// The versions from one on, as far as they go on without a gap.
+    pub async fn from(&self, version: u64) -> Result<Vec<Commit>> {
         let mut found = Vec::new();
-        while let Some(commit) = self.commit(version + 1 + found.len() as u64).await? {
+        while let Some(commit) = self.commit(version + found.len() as u64).await? {
             found.push(commit);
         }
         Ok(found)
     }
 
-    /// All versions in the log, ascending.
-    pub async fn versions(&self) -> Result<Vec<u64>> {
+    /// All files of the log, by name.
+    pub async fn entries(&self) -> Result<Vec<ObjectMeta>> {
         let folder = self.table.clone().join("_delta_log");
-        let listed = match self.store.list_with_delimiter(Some(&folder)).await {
-            Ok(listed) => listed,
+        let mut listed = match self.store.list_with_delimiter(Some(&folder)).await {
+            Ok(listed) => listed.objects,
             Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
             Err(error) => return Err(self.fault("listing the log of", &error)),
         };
-        let mut versions: Vec<u64> = listed
-            .objects
-            .iter()
-            .filter_map(|object| object.location.filename()?.strip_suffix(".json"))
+        listed.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+        Ok(listed)
+    }
+
+    /// The names of all files of the log.
+    pub async fn names(&self) -> Result<Vec<String>> {
+        let entries = self.entries().await?;
+        Ok(entries.iter().filter_map(|entry| entry.location.filename().map(str::to_owned)).collect())
+    }
+
+    /// All versions in the log, ascending.
+    pub async fn versions(&self) -> Result<Vec<u64>> {
+        let names = self.names().await?;
+        let stems = names.iter().filter_map(|name| name.strip_suffix(".json"));
+        Ok(stems
             .filter(|stem| stem.len() == 20 && stem.bytes().all(|b| b.is_ascii_digit()))
             .filter_map(|stem| stem.parse().ok())
-            .collect();
-        versions.sort_unstable();
-        Ok(versions)
+            .collect())
     }
 
     pub async fn commit(&self, version: u64) -> Result<Option<Commit>> {
@@ -189,10 +203,14 @@ impl TableLog {
             None => (State::default(), 0),
         };
         for at in first..=version {
-            let commit = self.commit(at).await?.ok_or_else(|| self.broken(&format!("commit {at} is missing")))?;
-            state.apply(commit);
+            state.apply(self.present(at).await?);
         }
         Ok(state)
+    }
+
+    /// A commit that must be there.
+    pub async fn present(&self, version: u64) -> Result<Commit> {
+        self.commit(version).await?.ok_or_else(|| self.broken(&format!("commit {version} is missing")))
     }
 }
 
@@ -205,6 +223,24 @@ pub struct State {
 }
 
 impl State {
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        const FILE: usize = 2 << 10;
+        FILE * (self.files.len() + 1)
+    }
+
+    /// Whether its files say all that its rows are: no partition columns, no deletion vectors, no feature beyond ours.
+    pub fn is_plain(&self) -> bool {
+        let list = |value: &Option<Value>, key: &str| -> Vec<String> {
+            let values = value.as_ref().and_then(|value| value.get(key)).and_then(Value::as_array);
+            values.into_iter().flatten().filter_map(|value| value.as_str().map(str::to_owned)).collect()
+        };
+        self.metadata.is_some()
+            && list(&self.metadata, "partitionColumns").is_empty()
+            && list(&self.protocol, "readerFeatures").iter().all(|feature| feature == "timestampNtz")
+            && self.adds().all(|add| add.get("deletionVector").is_none_or(Value::is_null))
+    }
+
     /// The `add` actions of its files.
     pub fn adds(&self) -> impl Iterator<Item = &Value> {
         self.files.values().map(|file| &file.add)

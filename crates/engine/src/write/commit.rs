@@ -1,5 +1,6 @@
 //! Commits: exactly the staged version, or an error (D4, D9).
 
+use meshwork_core::effect::Timestamp;
 use meshwork_core::id::RunId;
 use meshwork_core::publication::TableLocation;
 use meshwork_core::run::OutputReport;
@@ -7,9 +8,10 @@ use meshwork_core::{Error, Result};
 
 use super::WriterConfig;
 use super::actions::Staged;
+use super::position::Mark;
 use crate::failpoint;
 use crate::storage::checkpoint;
-use crate::storage::log::{Commit, Put, TableLog};
+use crate::storage::log::{Commit, Put, State, TableLog};
 
 /// Commits every staged output, in order. An output that this run has committed before keeps its version.
 pub async fn commit(config: &WriterConfig, run: &RunId, outputs: &[OutputReport]) -> Result<Vec<u64>> {
@@ -25,55 +27,94 @@ pub async fn commit(config: &WriterConfig, run: &RunId, outputs: &[OutputReport]
 }
 
 async fn commit_output(config: &WriterConfig, run: &RunId, output: &OutputReport) -> Result<u64> {
-    let staged = staged(output)?;
+    let mut staged = staged(output)?;
     if staged.is_unchanged() {
         return Ok(staged.version);
     }
     let log = TableLog::open(&output.location, config.durable)?;
-    if let Some(found) = log.commit(staged.version).await? {
-        return taken(run, output, &log, &found).await;
-    }
-    for (path, size) in staged.added() {
-        let whole = std::fs::metadata(log.data_file(path)?).is_ok_and(|meta| meta.len() == size);
-        if !whole {
-            return Err(Error::environment(
-                "MW0632",
-                format!("output `{}`: a staged data file is missing", output.name),
-            )
-            .hint("it was removed after the run had staged it; run the product again"));
+    let began = config.clock.now();
+    loop {
+        match standing(run, output, &log, &staged).await? {
+            Standing::Made(version) => return Ok(version),
+            Standing::Next => {}
+            Standing::Behind(newest) => staged = over(&log, &staged, newest).await?,
         }
-    }
-    match log.put(staged.version, staged.bytes().into()).await? {
-        Put::Written => {
-            checkpoint::write_if_due(&log, staged.version).await;
-            Ok(staged.version)
+        for (path, size) in staged.added() {
+            let whole = std::fs::metadata(log.data_file(path)?).is_ok_and(|meta| meta.len() == size);
+            if !whole {
+                return Err(Error::environment(
+                    "MW0632",
+                    format!("output `{}`: a staged data file is missing", output.name),
+                )
+                .hint("it was removed after the run had staged it; run the product again"));
+            }
         }
-        Put::Taken => match log.commit(staged.version).await? {
-            Some(found) => taken(run, output, &log, &found).await,
-            None => Err(Error::environment(
-                "MW0623",
-                format!("output `{}`: version {} came and went while committing", output.name, staged.version),
-            )
-            .hint("something else changes the table's folder; find it before running again")),
-        },
+        match log.put(staged.version, staged.bytes().into()).await? {
+            Put::Written => {
+                checkpoint::write_if_due(&log, staged.version).await;
+                return Ok(staged.version);
+            }
+            Put::Taken if in_time(config, began) => {}
+            Put::Taken => return Err(crowded(&output.name)),
+        }
     }
 }
 
-/// The version exists: fine if an earlier attempt of this run made it.
-async fn taken(run: &RunId, output: &OutputReport, log: &TableLog, found: &Commit) -> Result<u64> {
-    match found.run() {
-        Some(owner) if owner == run.as_str() => {
+/// Whether a commit that others came before may still be tried again.
+pub fn in_time(config: &WriterConfig, began: Timestamp) -> bool {
+    (config.clock.now() - began).to_std().is_ok_and(|took| took < config.commit_time)
+}
+
+pub fn crowded(output: &str) -> Error {
+    Error::conflict(
+        "MW0694",
+        format!("output `{output}`: others kept committing first, until the time for it was over"),
+    )
+    .hint("run it again when fewer write there")
+}
+
+/// Where a staged commit stands against the log.
+enum Standing {
+    /// An attempt of this run has made it.
+    Made(u64),
+    /// Its version is the next one.
+    Next,
+    /// Runs that lost their lease committed this version and those before it; what they wrote was never published.
+    Behind(u64),
+}
+
+async fn standing(run: &RunId, output: &OutputReport, log: &TableLog, staged: &Staged) -> Result<Standing> {
+    let mut at = staged.version;
+    let own = staged.mark().map_or(0, |mark| mark.fencing_token);
+    while let Some(found) = log.commit(at).await? {
+        let Some(owner) = found.run() else { return Err(foreign_error(&output.name, &output.location, &found)) };
+        if owner == run.as_str() {
             // That attempt may have died between linking the commit and flushing its folder.
             log.flush(found.version).await?;
-            Ok(found.version)
+            return Ok(Standing::Made(found.version));
         }
-        Some(_) => Err(Error::conflict(
-            "MW0631",
-            format!("output `{}`: another run has committed version {} first", output.name, found.version),
-        )
-        .hint("run the product again; it builds on the newest version")),
-        None => Err(foreign_error(&output.name, &output.location, found)),
+        let token = Mark::of(&found).map_or(0, |mark| mark.fencing_token);
+        if token >= own {
+            return Err(Error::conflict(
+                "MW0631",
+                format!("output `{}`: another run has committed version {at} first", output.name),
+            )
+            .hint("run the product again; it builds on the newest version"));
+        }
+        at += 1;
     }
+    Ok(if at == staged.version { Standing::Next } else { Standing::Behind(at - 1) })
+}
+
+/// The same content on top of a newer version: what the versions between say is undone, because the table as it was
+/// staged is the one that was checked.
+async fn over(log: &TableLog, staged: &Staged, newest: u64) -> Result<Staged> {
+    let mut wanted = match staged.version.checked_sub(1) {
+        Some(before) => log.replay(before).await?,
+        None => State::default(),
+    };
+    staged.apply_to(&mut wanted);
+    Ok(staged.over(newest + 1, &wanted, &log.replay(newest).await?))
 }
 
 /// D4: what others commit in a table of ours is never served, and never overwritten without somebody deciding it.
@@ -107,13 +148,13 @@ pub async fn committed(config: &WriterConfig, run: &RunId, outputs: &[OutputRepo
             versions.push(None);
             continue;
         }
-        let version = staged.version;
         let log = TableLog::open(&output.location, config.durable)?;
-        let ours = log.commit(version).await?.is_some_and(|found| found.run() == Some(run.as_str()));
-        if ours {
+        let made = log.from(staged.version).await?;
+        let own = made.iter().find(|found| found.run() == Some(run.as_str())).map(|found| found.version);
+        if let Some(version) = own {
             log.flush(version).await?;
         }
-        versions.push(ours.then_some(version));
+        versions.push(own);
     }
     Ok(versions)
 }

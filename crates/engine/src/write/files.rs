@@ -12,10 +12,14 @@ use datafusion::error::Result as DfResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionContext;
+use futures::StreamExt;
 use meshwork_core::Result;
 use object_store::path::Path;
 use serde_json::Value;
 
+use super::check::Pass;
+use super::session;
 use crate::read::snapshot::{Files, described};
 use crate::storage::fault::storage_error;
 use crate::storage::log::TableLog;
@@ -78,6 +82,21 @@ impl DataFiles {
             rows,
             bytes,
         })
+    }
+}
+
+impl DataFiles {
+    /// Shows their rows to a pass that does not write them; `columns`: their places in the table.
+    pub async fn show(self, context: &SessionContext, pass: &mut Pass, columns: &[usize], what: &str) -> Result<()> {
+        let failed = |error| session::execution_error(&error, what);
+        let schema = Arc::clone(&self.schema);
+        let names: Vec<&str> = columns.iter().map(|at| schema.field(*at).name().as_str()).collect();
+        let rows = context.read_table(Arc::new(self)).and_then(|frame| frame.select_columns(&names));
+        let mut batches = rows.map_err(failed)?.execute_stream().await.map_err(failed)?;
+        while let Some(batch) = batches.next().await {
+            pass.other(&batch.map_err(failed)?, columns);
+        }
+        Ok(())
     }
 }
 

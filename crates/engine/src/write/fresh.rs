@@ -16,10 +16,10 @@ use meshwork_core::product::{Incremental, MissingRows, Mode};
 use meshwork_core::{Error, Result};
 use serde_json::Value;
 
-use super::position::{Position, Stored};
+use super::position::{self, Position, Stored};
 use super::session::{self, Origin};
 use crate::source::{self, Identity, Range};
-use crate::storage::log::TableLog;
+use crate::storage::log::{State, TableLog};
 
 /// How an output takes up its incremental input.
 #[derive(Clone, Copy, Debug)]
@@ -145,11 +145,15 @@ impl Taking<'_> {
         }
         // Read only: nothing of the other product's folder is written.
         let log = TableLog::open(&table.location, false)?;
+        // Compacted since, and nothing else.
+        if position::mark(&log, table.delta_version).await?.same_since.is_some_and(|since| since <= version) {
+            return Ok(Fresh { part: Part::Nothing, position });
+        }
         let part = match self.mode {
             Mode::Append => Part::Added(self.appended(&log, version, table.delta_version).await?),
             _ if self.missing == MissingRows::Delete => Part::Everything,
             _ => {
-                let old = log.replay(version).await?;
+                let old = self.taken_up(&log, version).await?;
                 let new = log.replay(table.delta_version).await?;
                 // A file that was rewritten also holds rows that did not change: merging these again changes nothing.
                 Part::Added(
@@ -164,9 +168,22 @@ impl Taking<'_> {
         Ok(Fresh { part, position })
     }
 
+    /// The version that was taken up last, which may be older than what is kept of that product.
+    async fn taken_up(&self, log: &TableLog, version: u64) -> Result<State> {
+        if log.commit(version).await?.is_none() {
+            return Err(self.gone());
+        }
+        log.replay(version).await
+    }
+
+    fn gone(&self) -> Error {
+        self.refused("MW0673", "what this output had not taken up yet has been compacted and removed")
+            .hint("run it once with `--full-refresh`; run it more often than the retention of that product")
+    }
+
     /// The files of the rows that were appended between two versions; refused when rows went or changed.
     async fn appended(&self, log: &TableLog, from: u64, to: u64) -> Result<Vec<Value>> {
-        let old = log.replay(from).await?;
+        let old = self.taken_up(log, from).await?;
         let new = log.replay(to).await?;
         if old.files.keys().all(|path| new.files.contains_key(path)) {
             return Ok(new
@@ -199,9 +216,7 @@ impl Taking<'_> {
         }
         for path in added.keys() {
             if !log.data_file(path)?.exists() {
-                return Err(self
-                    .refused("MW0673", "files that this output had not taken up yet have been compacted and removed")
-                    .hint("run it once with `--full-refresh`; run it more often than the retention of that product"));
+                return Err(self.gone());
             }
         }
         Ok(added.into_values().collect())

@@ -59,7 +59,7 @@ impl Ground {
 }
 
 /// The newest version, if nobody else made any since the published one.
-async fn newest(log: &TableLog, output: &OutputSpec) -> Result<Option<u64>> {
+pub async fn newest(log: &TableLog, output: &OutputSpec) -> Result<Option<u64>> {
     let Some(base) = output.base else {
         let versions = log.versions().await?;
         for version in &versions {

@@ -28,6 +28,8 @@ pub struct Inputs {
     pub bears: BTreeMap<String, Vec<(String, Vec<Inherited>)>>,
     /// For an output that grows: what there is to take up, and by which input.
     pub fresh: Option<(String, Fresh)>,
+    /// Files of this machine as they were before they were read, by input.
+    pub files: BTreeMap<String, Vec<Identity>>,
 }
 
 /// Where inputs are opened for.
@@ -80,6 +82,12 @@ impl Opening<'_> {
         };
         let provider: Arc<dyn TableProvider> = match input {
             InputSpec::Source(spec) => {
+                let found = match fresh.as_ref().map(|fresh| &fresh.part) {
+                    Some(Part::Files(files)) => Some(files.clone()),
+                    _ if source::is_local(spec) => source::files(name, spec).await?,
+                    _ => None,
+                };
+                inputs.files.extend(found.map(|files| (name.to_owned(), files)));
                 let only = match fresh.as_ref().map(|fresh| &fresh.part) {
                     Some(Part::Files(files)) => Some(files.iter().map(|file| file.name.clone()).collect()),
                     _ => None,
@@ -145,10 +153,11 @@ impl Opening<'_> {
 
     /// After reading: what was read is what was looked at.
     pub async fn verify(&self, inputs: &Inputs) -> Result<()> {
-        let Some((name, Fresh { part: Part::Files(files), .. })) = &inputs.fresh else { return Ok(()) };
-        let Some(InputSpec::Source(spec)) = self.spec.inputs.get(name) else { return Ok(()) };
-        let files: &[Identity] = files;
-        self.taking(name).verify(spec, files).await
+        for (name, files) in &inputs.files {
+            let Some(InputSpec::Source(spec)) = self.spec.inputs.get(name) else { continue };
+            self.taking(name).verify(spec, files).await?;
+        }
+        Ok(())
     }
 }
 

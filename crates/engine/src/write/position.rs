@@ -7,7 +7,7 @@ use meshwork_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::source::Identity;
-use crate::storage::log::TableLog;
+use crate::storage::log::{Commit, TableLog};
 
 /// Beyond this many files a commit only says which ones it added; every so many commits one says all again.
 const WHOLE: usize = 256;
@@ -28,6 +28,9 @@ pub struct Mark {
     pub contract: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
+    /// The oldest version with the very same rows, where this one only moves them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_since: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,8 +113,27 @@ pub async fn read(log: &TableLog, version: u64) -> Result<(Mark, Option<Stored>)
     Ok((mark, Some(Stored { position, behind })))
 }
 
-async fn mark(log: &TableLog, version: u64) -> Result<Mark> {
+/// The oldest commit that must stay for the position of a version to be known.
+pub async fn reach(log: &TableLog, version: u64) -> Result<u64> {
+    let mut mark = mark(log, version).await?;
+    let mut at = version;
+    while let Some(Position::Files { behind: 1.., .. }) = mark.position
+        && let Some(base) = mark.base
+    {
+        at = base;
+        mark = self::mark(log, at).await?;
+    }
+    Ok(at)
+}
+
+pub async fn mark(log: &TableLog, version: u64) -> Result<Mark> {
     let commit = log.commit(version).await?;
-    let said = commit.as_ref().and_then(|commit| commit.mark());
-    Ok(said.and_then(|mark| Mark::deserialize(mark).ok()).unwrap_or_default())
+    Ok(commit.as_ref().and_then(Mark::of).unwrap_or_default())
+}
+
+impl Mark {
+    /// What a commit of ours says.
+    pub fn of(commit: &Commit) -> Option<Self> {
+        Self::deserialize(commit.mark()?).ok()
+    }
 }

@@ -17,8 +17,9 @@ use meshwork_core::run::{Changes, OutputReport, RunReport};
 use meshwork_core::{Error, Result};
 use serde_json::Value;
 
-use super::actions::{Author, Content, Operation, Staged, commit, table_id};
+use super::actions::{Author, Content, Declared, Operation, Staged, commit, table_id};
 use super::check::Pass;
+use super::compact::small_files;
 use super::files::{DataFiles, rows_of};
 use super::ground::{Ground, Served};
 use super::input::{Inputs, Opening, of_no_rows};
@@ -268,21 +269,15 @@ impl Run {
 
     /// Many small files that stay become few larger ones, in the same commit.
     async fn compact(&self, made: &Made<'_>, after: &mut After, way: Way) -> Result<()> {
-        let size = |add: &Value| add.get("size").and_then(Value::as_u64).unwrap_or(0);
-        let is_small = |add: &Value| size(add) < self.config.file_bytes / 8;
-        if after.ambiguous.is_some() || after.kept.iter().filter(|add| is_small(add)).count() < self.config.small_files
-        {
+        if after.ambiguous.is_some() {
             return Ok(());
         }
-        let (small, large): (Vec<Value>, Vec<Value>) = std::mem::take(&mut after.kept).into_iter().partition(is_small);
-        let context = session::session(&self.spec.limits, &self.config.scratch, self.spec.now, way)?;
-        let failed = |error| session::execution_error(&error, &made.sink.what);
-        let files = DataFiles::of(&made.sink.log, &made.sink.schema, &small)?;
-        let rows = context.read_table(Arc::new(files)).map_err(failed)?;
-        let streams = rows.execute_stream_partitioned().await.map_err(failed)?;
-        after.compacted = made.sink.write_all(streams).await?;
-        after.kept = large;
-        after.moved = small.iter().filter_map(|add| Some(add.get("path")?.as_str()?.to_owned())).collect();
+        let (limits, now) = (&self.spec.limits, self.spec.now);
+        let least = self.config.small_files;
+        let Some(compacted) = small_files(made.sink, limits, now, way, &mut after.kept, least).await? else {
+            return Ok(());
+        };
+        (after.compacted, after.moved) = (compacted.adds, compacted.moved);
         failpoint::pass(self.config.fail_point.as_ref(), "after-compaction").await
     }
 
@@ -294,15 +289,8 @@ impl Run {
         if columns.is_empty() {
             return Ok(());
         }
-        let failed = |error| session::execution_error(&error, &made.sink.what);
         let context = session::session(&self.spec.limits, &self.config.scratch, self.spec.now, way)?;
-        let names: Vec<&str> = columns.iter().map(|at| made.sink.schema.field(*at).name().as_str()).collect();
-        let rows = context.read_table(Arc::new(others)).and_then(|frame| frame.select_columns(&names));
-        let mut batches = rows.map_err(failed)?.execute_stream().await.map_err(failed)?;
-        while let Some(batch) = batches.next().await {
-            pass.other(&batch.map_err(failed)?, &columns);
-        }
-        Ok(())
+        others.show(&context, pass, &columns, &made.sink.what).await
     }
 
     fn staged(&self, made: &Made<'_>, after: &After) -> Result<Staged> {
@@ -325,13 +313,14 @@ impl Run {
             compacted: after.compacted.clone(),
             moved: after.moved.clone(),
             added: after.rewritten.iter().chain(&after.new).cloned().collect(),
-            contract: output.contract_digest.clone(),
+            contract: Some(output.contract_digest.clone()),
             base: served.map(|served| served.version),
             position,
+            same_since: None,
         };
         let id = table_id(output.output.as_str(), output.major);
         let newest = made.ground.newest.as_ref().map(|(_, state)| state);
-        Ok(commit(made.ground.next(), newest, &id, made.stored, content, author))
+        Ok(commit(made.ground.next(), newest, &id, Declared::Schema(made.stored), content, author))
     }
 
     async fn check(
@@ -364,9 +353,7 @@ impl Run {
             clauses,
             profile,
             lineage: built.lineage.clone(),
-            staged: Some(serde_json::to_value(&built.staged).map_err(|_| {
-                Error::internal("MW0632", format!("the commit of output `{}` cannot be written down", output.name))
-            })?),
+            staged: Some(built.staged.to_value(&output.name)?),
         })
     }
 

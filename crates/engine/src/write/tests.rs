@@ -1,4 +1,7 @@
+mod concurrent;
 mod modes;
+mod readers;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -84,6 +87,7 @@ impl Mesh {
         RunSpec {
             run: RunId::new(run),
             product: "marketing.leads".into(),
+            task: RunTask::Build,
             fencing_token: 1,
             inputs: BTreeMap::from([("raw".to_owned(), self.csv())]),
             incremental: BTreeMap::new(),

@@ -68,7 +68,7 @@ pub async fn run(
 ) -> Result<Ended> {
     let asked = json!({"products": products, "upstream": upstream, "full_refresh": full_refresh});
     let call = Call::post("runs", asked).accept(NDJSON);
-    let mut lines = Lines { body: client.call(call).await?.body, rest: Vec::new() };
+    let mut lines = Lines::of(client.call(call).await?.body);
     let printer = &context.printer;
     let mut progress = Progress::new(printer, &[]);
     let mut ended = Ended::default();
@@ -141,13 +141,17 @@ fn show_update(context: &Context, progress: &mut Progress, ended: &mut Ended, up
 }
 
 /// Lines of a stream of bytes.
-struct Lines {
+pub struct Lines {
     body: ByteStream,
     rest: Vec<u8>,
 }
 
 impl Lines {
-    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+    pub fn of(body: ByteStream) -> Self {
+        Self { body, rest: Vec::new() }
+    }
+
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>> {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let mut line: Vec<u8> = self.rest.drain(..=end).collect();

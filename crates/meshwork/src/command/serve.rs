@@ -29,7 +29,8 @@ pub struct Serve {
 /// How long requests may go on after the server was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 const RECOVERY: Duration = Duration::from_secs(10);
-const COLLECTION: Duration = Duration::from_secs(600);
+/// How often to look whether housekeeping is due.
+const MAINTENANCE: Duration = Duration::from_secs(30);
 
 impl Serve {
     pub async fn run(self, context: &Context) -> Result<u8> {
@@ -90,14 +91,16 @@ impl Server {
                 tracing::warn!(%error, "recovery did not finish");
             }
         }));
-        let runs = platform.app.runs.clone();
-        tasks.spawn(repeated(COLLECTION, stopped, async move || match runs.collect().await {
-            Ok(collected) => collected.iter().for_each(|part| {
-                tracing::info!(product = part.product, files = part.files.len(), "collected");
+        let (maintenance, metrics) = (platform.app.maintenance.clone(), platform.app.metrics.clone());
+        tasks.spawn(repeated(MAINTENANCE, stopped, async move || match maintenance.work().await {
+            Ok(done) => done.iter().for_each(|done| {
+                metrics.maintained(done);
+                if done.is_something() {
+                    let (table, task) = (&done.table, done.task.as_str());
+                    tracing::info!(table, task, files = done.files, bytes = done.bytes, "maintained");
+                }
             }),
-            // Nothing is applied yet.
-            Err(error) if error.code == "MW0654" => {}
-            Err(error) => tracing::warn!(%error, "collection did not finish"),
+            Err(error) => tracing::warn!(%error, "housekeeping did not finish"),
         }));
         let http = format!("http://{http_address}");
         platform.lock.write_server_info(&ServerInfo {

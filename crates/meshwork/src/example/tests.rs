@@ -11,7 +11,7 @@ use meshwork_core::mesh::Mesh;
 use meshwork_core::product::{Files, Input, SourceKind};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::quality::Outcome;
-use meshwork_core::run::RunReport;
+use meshwork_core::run::{RunReport, RunTask};
 use meshwork_engine::write::{Writer, WriterConfig};
 use meshwork_testkit::{TestClock, moment};
 
@@ -136,6 +136,7 @@ async fn stage(folder: &Path, mesh: &Mesh, domain: &str, product: &str) -> RunRe
     let spec = RunSpec {
         run: RunId::new("run"),
         product: format!("{}.{}", domain.name, product.name),
+        task: RunTask::Build,
         fencing_token: 1,
         inputs: inputs.collect(),
         incremental: BTreeMap::new(),

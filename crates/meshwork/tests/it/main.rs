@@ -11,6 +11,8 @@ mod drivers;
 mod faults;
 mod from;
 mod from_sources;
+mod maintain;
+mod matrix;
 mod mesh;
 mod modes;
 mod publish;

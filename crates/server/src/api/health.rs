@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 
 use crate::http::AppState;
 use crate::http::auth::Caller;
+use crate::http::metrics::Now;
 use crate::http::problem::Answer;
 use crate::http::table::{Access, Routes};
 
@@ -47,5 +48,6 @@ async fn metrics(State(app): State<AppState>, caller: Option<axum::Extension<Cal
     if let Some(axum::Extension(caller)) = caller {
         caller.may(Resource::Mesh)?;
     }
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render()))
+    let now = Now { caches: app.query.caches(), held: app.query.readers().count() };
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render(&now)))
 }

@@ -41,6 +41,9 @@ pub struct RunInfo {
     pub id: String,
     #[schema(example = "marketing.leads")]
     pub product: String,
+    /// `build`, or `compact`: the same rows in fewer files.
+    #[schema(example = "build")]
+    pub task: String,
     /// `running`, `committing`, `published`, `unchanged`, `blocked`, `failed` or `cancelled`.
     #[schema(example = "published")]
     pub state: String,
@@ -61,6 +64,7 @@ fn info(run: &Run, owned: bool) -> RunInfo {
     RunInfo {
         id: run.id.to_string(),
         product: run.name.clone(),
+        task: word(&run.task),
         state: word(&run.state),
         actor: run.actor.to_string(),
         started_at: run.started_at,

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use meshwork_control::maintenance::Maintained;
+use meshwork_control::port::data::CacheUse;
 
 /// Upper bounds in seconds.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
@@ -26,6 +28,8 @@ struct Counts {
     queries: BTreeMap<(&'static str, &'static str), u64>,
     rows: BTreeMap<&'static str, u64>,
     runs: BTreeMap<&'static str, u64>,
+    maintenance: BTreeMap<(&'static str, &'static str), u64>,
+    maintained: BTreeMap<&'static str, (u64, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -78,11 +82,28 @@ impl Metrics {
         self.count(|counts| *counts.runs.entry(state).or_default() += 1);
     }
 
+    /// What housekeeping did to one table.
+    pub fn maintained(&self, done: &Maintained) {
+        let outcome = match done {
+            Maintained { error: Some(_), .. } => "failed",
+            Maintained { skipped: Some(_), .. } => "skipped",
+            done if done.is_something() => "done",
+            _ => "nothing",
+        };
+        let task = done.task.as_str();
+        self.count(|counts| {
+            *counts.maintenance.entry((task, outcome)).or_default() += 1;
+            let (files, bytes) = counts.maintained.entry(task).or_default();
+            (*files, *bytes) = (*files + done.files + done.log_files, *bytes + done.bytes + done.log_bytes);
+        });
+    }
+
     fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub fn render(&self) -> String {
+    /// The page; what is not counted here comes as an argument.
+    pub fn render(&self, now: &Now) -> String {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
         page.family("meshwork_build_info", "gauge", "The version that runs.");
@@ -114,8 +135,39 @@ impl Metrics {
         for (state, count) in &counts.runs {
             page.sample("meshwork_runs_total", &[("state", state)], count);
         }
+        page.family(
+            "meshwork_maintenance_total",
+            "counter",
+            "Tables that housekeeping looked at, by task and outcome.",
+        );
+        for ((task, outcome), count) in &counts.maintenance {
+            page.sample("meshwork_maintenance_total", &[("task", task), ("outcome", outcome)], count);
+        }
+        page.family(
+            "meshwork_maintenance_files_total",
+            "counter",
+            "Files that housekeeping removed or wrote together.",
+        );
+        for (task, (files, _)) in &counts.maintained {
+            page.sample("meshwork_maintenance_files_total", &[("task", task)], files);
+        }
+        page.family("meshwork_maintenance_bytes_total", "counter", "Bytes of these files.");
+        for (task, (_, bytes)) in &counts.maintained {
+            page.sample("meshwork_maintenance_bytes_total", &[("task", task)], bytes);
+        }
+        page.family("meshwork_table_versions_held", "gauge", "Versions of tables that are being read.");
+        page.sample("meshwork_table_versions_held", &[], now.held);
+        page.caches(&now.caches);
         page.0
     }
+}
+
+/// What stands elsewhere at the moment of the page.
+#[derive(Clone, Debug, Default)]
+pub struct Now {
+    pub caches: Vec<CacheUse>,
+    /// Versions of tables that are being read.
+    pub held: usize,
 }
 
 impl Histogram {
@@ -141,6 +193,22 @@ impl Page {
         let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    fn caches(&mut self, caches: &[CacheUse]) {
+        self.family("meshwork_cache_lookups_total", "counter", "Lookups in the engine's caches, by result.");
+        for CacheUse { cache, hits, misses, .. } in caches {
+            self.sample("meshwork_cache_lookups_total", &[("cache", cache), ("result", "hit")], hits);
+            self.sample("meshwork_cache_lookups_total", &[("cache", cache), ("result", "miss")], misses);
+        }
+        self.family("meshwork_cache_bytes", "gauge", "What the engine's caches hold.");
+        for CacheUse { cache, bytes, .. } in caches {
+            self.sample("meshwork_cache_bytes", &[("cache", cache)], bytes);
+        }
+        self.family("meshwork_cache_limit_bytes", "gauge", "What the engine's caches may hold.");
+        for CacheUse { cache, limit, .. } in caches {
+            self.sample("meshwork_cache_limit_bytes", &[("cache", cache)], limit);
+        }
     }
 
     fn histogram(&mut self, name: &str, labels: [(&str, &String); 2], histogram: &Histogram) {
@@ -171,7 +239,7 @@ mod tests {
         metrics.query("http", "ok");
         metrics.rows("http", 7);
         metrics.rows("http", 5);
-        let page = metrics.render();
+        let page = metrics.render(&Now::default());
         for line in [
             "meshwork_http_requests_in_flight 1",
             r#"meshwork_http_requests_total{method="GET",route="/api/v1/domains",status="200"} 2"#,
@@ -184,7 +252,7 @@ mod tests {
             assert!(page.lines().any(|found| found == line), "{line} is missing in\n{page}");
         }
         drop(busy);
-        assert!(metrics.render().contains("meshwork_http_requests_in_flight 0\n"));
+        assert!(metrics.render(&Now::default()).contains("meshwork_http_requests_in_flight 0\n"));
     }
 
     #[test]

@@ -42,6 +42,7 @@ fn all() -> Routes {
         .tagged();
     let v1 = metadata
         .merge(api::backup::routes()) //        GET  /backup
+        .merge(api::maintenance::routes()) //   POST /maintenance   GET /jobs
         .merge(api::run::routes()) //           GET  POST /runs         GET /runs/{id}  …/log  …/quality
         .merge(api::plan::routes()) //          POST /plan  /apply  /drift
         .merge(api::query::routes()) //         GET  POST /query

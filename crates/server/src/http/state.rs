@@ -6,6 +6,7 @@ use meshwork_control::access::AccessService;
 use meshwork_control::audit::AuditService;
 use meshwork_control::backup::BackupService;
 use meshwork_control::credential::CredentialService;
+use meshwork_control::maintenance::MaintenanceService;
 use meshwork_control::mesh::MeshService;
 use meshwork_control::port::state::{PublicationState, RunLedger};
 use meshwork_control::query::QueryService;
@@ -23,6 +24,7 @@ pub struct AppState {
     pub runs: Arc<RunService>,
     pub audit: Arc<AuditService>,
     pub backup: BackupService,
+    pub maintenance: MaintenanceService,
     pub ledger: Arc<dyn RunLedger>,
     pub publications: Arc<dyn PublicationState>,
     pub clock: Arc<dyn Clock>,

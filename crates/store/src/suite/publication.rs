@@ -53,3 +53,31 @@ pub(crate) async fn publications_page_newest_first(state: &impl Backend) {
     assert_eq!(rest.iter().map(|p| p.id.as_str()).collect::<Vec<_>>(), ["p1"]);
     assert_eq!(state.publication(&page[0].id).await.expect("read").as_ref(), Some(&page[0]));
 }
+
+pub(crate) async fn what_was_given_up_stays_given_up(state: &impl Backend) {
+    for (n, id) in ["p1", "p2", "p3"].into_iter().enumerate() {
+        publish(state, id, "orders", 10 * (n as i64 + 1), n as u64).await;
+    }
+    publish(state, "q1", "leads", 5, 0).await;
+    let orders = OutputId::new("orders");
+    let kept = async |output: &OutputId| -> Vec<String> {
+        let kept = state.kept(output, 1).await.expect("read");
+        kept.into_iter().map(|publication| publication.id.to_string()).collect()
+    };
+    assert_eq!(
+        (kept(&orders).await, state.horizon(&orders, 1).await.expect("read")),
+        (vec!["p3".into(), "p2".into(), "p1".into()], None)
+    );
+    let p2 = state.publications(None, None, 10).await.expect("read").remove(2).id;
+    assert_eq!(p2.as_str(), "p2");
+    state.expire(&orders, 1, &p2).await.expect("given up");
+    assert_eq!(kept(&orders).await, ["p3", "p2"]);
+    assert_eq!(state.horizon(&orders, 1).await.expect("read"), Some(moment(20)));
+    assert_eq!(state.horizon(&orders, 2).await.expect("read"), None);
+    assert_eq!(kept(&OutputId::new("leads")).await, ["q1"]);
+    // It only moves on.
+    state.expire(&orders, 1, &meshwork_core::id::PublicationId::new("p1")).await.expect("nothing");
+    assert_eq!(kept(&orders).await, ["p3", "p2"]);
+    // The record of them stays.
+    assert_eq!(state.publications(None, None, 10).await.expect("read").len(), 4);
+}

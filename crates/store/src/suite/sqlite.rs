@@ -45,7 +45,7 @@ suite! {
         an_expired_run_makes_way a_stranded_commit_is_recovered_before_the_next_run of_recoverers_at_once_one_wins
         a_blocked_run_keeps_its_report_and_frees_the_product runs_page_newest_first a_log_keeps_its_order;
     publication: resolves_as_of_publication_time a_clock_set_back_does_not_hide_the_newest
-        current_is_the_newest_of_each_output publications_page_newest_first;
+        current_is_the_newest_of_each_output publications_page_newest_first what_was_given_up_stays_given_up;
     agreement: grant_and_revoke_raise_the_epoch a_revoked_agreement_is_kept_but_not_listed_for_its_output
         unknown_and_taken_ids_are_told_apart;
     credential: every_change_raises_the_epoch changing_a_user_keeps_its_tokens removing_a_user_removes_its_tokens

@@ -21,12 +21,13 @@ use meshwork_control::audit::AuditService;
 use meshwork_control::backup::BackupService;
 use meshwork_control::credential::{CredentialService, NewToken, NewUser};
 use meshwork_control::governance::Governance;
+use meshwork_control::maintenance::{Jobs, MaintenanceService};
 use meshwork_control::mesh::{MeshReader, MeshService};
 use meshwork_control::platform::Ports;
 use meshwork_control::port::backup::{ArchivePlan, Archiver, ByteStream};
 use meshwork_control::port::data::{
     BatchStream, PlanRequest, PlannedQuery, QueryEngine, QueryLimits, RunEngine, RunLimits, RunObserver, RunSpec,
-    SqlCheck, SqlChecker, TableUse,
+    SqlCheck, SqlChecker, TableLayout, TableUse, Vacuumed,
 };
 use meshwork_control::port::process::{RunChild, RunProcess};
 use meshwork_control::port::state::{AgreementState, MeshState, RunLedger};
@@ -123,6 +124,21 @@ impl World {
             let (_, secret) = credentials.create_token(&owner, new).await.unwrap();
             tokens.push((user, secret));
         }
+        let runs = RunService::new(
+            RunPorts {
+                mesh: state.clone(),
+                runs: state.clone(),
+                publications: state.clone(),
+                engine: Arc::new(Engine),
+                process: Arc::new(NoProcess),
+                reads: Arc::new(query.clone()),
+                readers: query.readers().clone(),
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+                faults: Arc::new(NoFaults),
+            },
+            run_settings(folder.path()),
+        );
         let app = AppState {
             backup: BackupService {
                 state: state.clone(),
@@ -131,24 +147,18 @@ impl World {
                 archiver: Arc::new(NoArchiver(folder.path().to_owned())),
                 audit: sink.clone(),
                 clock: clock.clone(),
+                readers: query.readers().clone(),
+            },
+            maintenance: MaintenanceService {
+                runs: runs.clone(),
+                audit: sink.clone(),
+                clock: clock.clone(),
+                jobs: Arc::new(Jobs::new(Duration::from_secs(3600), &*entropy)),
             },
             credentials: Arc::new(credentials),
             mesh: Arc::new(MeshService::new(ports.clone(), reader, sink.clone())),
             access: Arc::new(AccessService::new(ports.clone(), governance, sink.clone())),
-            runs: Arc::new(RunService::new(
-                RunPorts {
-                    mesh: state.clone(),
-                    runs: state.clone(),
-                    publications: state.clone(),
-                    engine: Arc::new(Engine),
-                    process: Arc::new(NoProcess),
-                    reads: Arc::new(query.clone()),
-                    clock: clock.clone(),
-                    entropy: entropy.clone(),
-                    faults: Arc::new(NoFaults),
-                },
-                run_settings(folder.path()),
-            )),
+            runs: Arc::new(runs),
             query: Arc::new(query),
             audit: Arc::new(audit),
             ledger: state.clone(),
@@ -354,6 +364,12 @@ impl RunEngine for Engine {
     }
     async fn collect(&self, _: &TableLocation, _: &[u64]) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+    async fn layout(&self, _: &TableLocation, _: u64) -> Result<TableLayout> {
+        Ok(TableLayout::default())
+    }
+    async fn vacuum(&self, _: &TableLocation, _: &[u64], _: bool) -> Result<Vacuumed> {
+        Ok(Vacuumed::default())
     }
     async fn foreign_commits(&self, _: &TableLocation, _: &[u64]) -> Result<Vec<u64>> {
         Ok(Vec::new())
