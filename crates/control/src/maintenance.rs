@@ -247,10 +247,14 @@ impl MaintenanceService {
         let retention = asked.unwrap_or_else(|| retention::of(mesh, domain, product));
         let name = format!("{}.{}", domain.name, product.name);
         let mut done = Vec::new();
-        let Some(_exclusive) = self.runs.exclusive(product)? else {
-            let busy = Maintained::of(&name, name.clone(), Task::Vacuum);
-            return Ok(vec![Maintained { skipped: Some("it is being run".to_owned()), ..busy }]);
+        let skipped = |because: &str| {
+            let report = Maintained::of(&name, name.clone(), Task::Vacuum);
+            Ok(vec![Maintained { skipped: Some(because.to_owned()), ..report }])
         };
+        let Some(_exclusive) = self.runs.exclusive(product)? else { return skipped("it is being run") };
+        if !self.runs.is_settled(product).await? {
+            return skipped("a run of it has not been settled yet");
+        }
         for table in self.runs.stored(mesh, domain, product)? {
             let mut report = Maintained::of(&name, table.name(domain), Task::Vacuum);
             if self.runs.readers().is_paused() && !dry_run {

@@ -10,6 +10,7 @@ use meshwork_core::product::{Output, Product};
 use meshwork_core::publication::{Publication, TableLocation};
 
 use super::RunService;
+use super::attempt::product_id;
 use super::spec::output_id;
 use crate::port::data::Vacuumed;
 
@@ -51,6 +52,12 @@ impl RunService {
             }
         }
         Ok(tables)
+    }
+
+    /// Whether every run of a product is over. One that is not may still have to be rolled forward.
+    pub(crate) async fn is_settled(&self, product: &Product) -> Result<bool> {
+        let newest = self.ports.runs.runs(Some(product_id(product)?), None, 1).await?;
+        Ok(newest.first().is_none_or(|run| run.state.is_over()))
     }
 
     /// Removes what runs that were stopped have left. The caller holds the product's lease, or its guard in the only

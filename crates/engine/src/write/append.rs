@@ -101,7 +101,9 @@ impl Work<'_> {
                 return Ok(Appended { version: None, clauses, attempts });
             }
             let (limits, now) = (&self.append.spec.limits, self.append.spec.now);
-            let compacted = small_files(&self.sink, limits, now, Way::Fast, &mut kept, config.small_files).await?;
+            // What an attempt writes together is of no use to the next one.
+            let sink = Sink { written: Written::default(), ..self.sink.clone() };
+            let compacted = small_files(&sink, limits, now, Way::Fast, &mut kept, config.small_files).await?;
             let compacted = compacted.map_or_else(Default::default, |compacted| (compacted.adds, compacted.moved));
             let staged = self.staged(newest.as_ref(), kept, compacted, new.clone()).await?;
             let log = &self.sink.log;
@@ -113,7 +115,7 @@ impl Work<'_> {
                     checkpoint::write_if_due(log, staged.version).await;
                     return Ok(Appended { version: Some(staged.version), clauses, attempts });
                 }
-                Put::Taken if in_time(config, began) => {}
+                Put::Taken if in_time(config, began) => sink.written.discard(),
                 Put::Taken => return Err(crowded(&self.append.spec.outputs[0].name)),
             }
         }

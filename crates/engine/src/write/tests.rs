@@ -1,4 +1,5 @@
 mod concurrent;
+mod kinds;
 mod modes;
 mod readers;
 mod upkeep;

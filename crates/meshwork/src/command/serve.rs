@@ -92,16 +92,20 @@ impl Server {
             }
         }));
         let (maintenance, metrics) = (platform.app.maintenance.clone(), platform.app.metrics.clone());
-        tasks.spawn(repeated(MAINTENANCE, stopped, async move || match maintenance.work().await {
-            Ok(done) => done.iter().for_each(|done| {
-                metrics.maintained(done);
-                if done.is_something() {
-                    let (table, task) = (&done.table, done.task.as_str());
-                    tracing::info!(table, task, files = done.files, bytes = done.bytes, "maintained");
-                }
-            }),
-            Err(error) => tracing::warn!(%error, "housekeeping did not finish"),
-        }));
+        tasks.spawn(async move {
+            let mut work = async || match maintenance.work().await {
+                Ok(done) => done.iter().for_each(|done| {
+                    metrics.maintained(done);
+                    if done.is_something() {
+                        let (table, task) = (&done.table, done.task.as_str());
+                        tracing::info!(table, task, files = done.files, bytes = done.bytes, "maintained");
+                    }
+                }),
+                Err(error) => tracing::warn!(%error, "housekeeping did not finish"),
+            };
+            work().await;
+            repeated(MAINTENANCE, stopped, work).await;
+        });
         let http = format!("http://{http_address}");
         platform.lock.write_server_info(&ServerInfo {
             pid: std::process::id(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::mesh::{Mesh, PRODUCT};
+use crate::redteam::ports::connect;
 
 /// Published with 3, 4 and 5 rows; the moments at which it was.
 fn thrice() -> (Mesh, Vec<String>) {
@@ -151,15 +152,9 @@ fn run_of(mesh: &Mesh) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_keeps_what_it_reads() {
     let (mesh, moments) = thrice();
-    mesh.ok(&["user", "add", "ana"]);
-    let token = mesh.json(&["token", "create", "--user", "ana"]);
-    let token = token["token"].as_str().expect("a token").to_owned();
+    mesh.user("ana");
     let server = mesh.serve();
-    let address = server.pg.clone().expect("a port");
-    let (host, port) = address.rsplit_once(':').expect("an address");
-    let config = format!("host={host} port={port} user=ana password={token} dbname=meshwork");
-    let (mut client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await.expect("connected");
-    tokio::spawn(connection);
+    let mut client = connect(&server, "ana", "").await.expect("connected");
     let old = format!("SELECT order_id FROM shop.orders FOR SYSTEM_TIME AS OF TIMESTAMP '{}'", &moments[0]);
     let transaction = client.transaction().await.expect("begun");
     transaction.batch_execute(&format!("DECLARE c CURSOR FOR {old}")).await.expect("declared");

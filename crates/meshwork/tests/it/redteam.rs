@@ -6,7 +6,7 @@ mod history;
 mod hostile;
 mod listings;
 pub mod people;
-mod ports;
+pub mod ports;
 mod random;
 mod sessions;
 
