@@ -44,8 +44,8 @@ def duckdb_rows(folder, version):
     connection.execute("LOAD delta")
     connection.execute("SET TimeZone = 'UTC'")
     at = "" if version is None else f", version => {version}"
-    result = connection.execute(f"SELECT * FROM delta_scan('file://{folder}'{at})")
-    return [list(row) for row in result.fetchall()]
+    result = connection.execute(f"SELECT * FROM delta_scan('file://{folder}'{at})").fetch_arrow_table()
+    return [list(row.values()) for row in result.to_pylist()]
 
 
 def main():

@@ -92,20 +92,20 @@ impl Server {
             }
         }));
         let (maintenance, metrics) = (platform.app.maintenance.clone(), platform.app.metrics.clone());
-        tasks.spawn(async move {
-            let mut work = async || match maintenance.work().await {
-                Ok(done) => done.iter().for_each(|done| {
-                    metrics.maintained(done);
-                    if done.is_something() {
-                        let (table, task) = (&done.table, done.task.as_str());
-                        tracing::info!(table, task, files = done.files, bytes = done.bytes, "maintained");
-                    }
-                }),
-                Err(error) => tracing::warn!(%error, "housekeeping did not finish"),
-            };
-            work().await;
-            repeated(MAINTENANCE, stopped, work).await;
-        });
+        // Nothing is due yet, but what there will be to do is known from the beginning.
+        if let Err(error) = maintenance.work().await {
+            tracing::warn!(%error, "housekeeping is not planned yet");
+        }
+        tasks.spawn(repeated(MAINTENANCE, stopped, async move || match maintenance.work().await {
+            Ok(done) => done.iter().for_each(|done| {
+                metrics.maintained(done);
+                if done.is_something() {
+                    let (table, task) = (&done.table, done.task.as_str());
+                    tracing::info!(table, task, files = done.files, bytes = done.bytes, "maintained");
+                }
+            }),
+            Err(error) => tracing::warn!(%error, "housekeeping did not finish"),
+        }));
         let http = format!("http://{http_address}");
         platform.lock.write_server_info(&ServerInfo {
             pid: std::process::id(),
