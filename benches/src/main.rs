@@ -1,8 +1,11 @@
 //! Governed reads against plain DataFusion on the same Parquet files, in one process (ADR 5).
 //!
-//! `meshwork-bench FOLDER [ROUNDS]`, or `meshwork-bench --ceiling GIB FOLDER` for all queries within that much memory, where FOLDER holds `<table>.parquet` of TPC-H. Each round runs every query on both sides,
-//! in alternating order; CPU seconds of the process decide. Prints a table and, as its last line, JSON for the DuckDB side.
+//! `meshwork-bench FOLDER [ROUNDS [QUERY …]]`, or `meshwork-bench --ceiling GIB FOLDER` for all queries within that much
+//! memory, where FOLDER holds `<table>.parquet` of TPC-H. Each round runs every query on both sides, in alternating order;
+//! CPU seconds of the process decide. Prints a table and, as its last line, JSON for the DuckDB side.
+//! `meshwork-bench --appends FOLDER PYTHON SCRIPT ROUNDS`: small commits beside those of the `deltalake` wheel.
 
+mod appends;
 mod ceiling;
 mod stats;
 mod tables;
@@ -51,15 +54,30 @@ const QUERIES: [(&str, &str); 22] = [
 /// Those that are compared: scans, joins, groupings, one of each kind.
 const COMPARED: [&str; 8] = ["Q1", "Q3", "Q5", "Q6", "Q9", "Q10", "Q13", "Q18"];
 
+pub const LIMITS: QueryLimits = QueryLimits {
+    memory_bytes: 8 << 30,
+    spill_bytes: 8 << 30,
+    time: std::time::Duration::from_secs(600),
+    rows: None,
+    sql_bytes: 1 << 20,
+};
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    const USAGE: &str = "usage: meshwork-bench [--ceiling GIB] FOLDER [ROUNDS]";
+    const USAGE: &str =
+        "usage: meshwork-bench [--ceiling GIB] FOLDER [ROUNDS [QUERY …]], or --appends FOLDER PYTHON SCRIPT ROUNDS";
     let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if_eq("--appends").is_some() {
+        let arguments: Vec<String> = arguments.collect();
+        let [folder, python, script, rounds] = arguments.as_slice() else { return Err(USAGE.into()) };
+        return appends::run(Path::new(folder), Path::new(python), Path::new(script), rounds.parse()?).await;
+    }
     let ceiling = arguments.next_if_eq("--ceiling").map(|_| arguments.next().ok_or(USAGE)).transpose()?;
     let folder = arguments.next().ok_or(USAGE)?;
     let rounds: usize = arguments.next().map_or(Ok(11), |rounds| rounds.parse())?;
+    let wanted: Vec<String> = arguments.collect();
     let folder = Path::new(&folder).canonicalize()?;
     let cores = std::thread::available_parallelism()?.get();
 
@@ -69,14 +87,6 @@ async fn main() -> Result<(), Failure> {
         return ceiling::run(&engine, &governed, gib.parse::<u64>()? << 30).await;
     }
     let plain = plain(&folder, cores).await?;
-    let limits = QueryLimits {
-        memory_bytes: 8 << 30,
-        spill_bytes: 8 << 30,
-        time: std::time::Duration::from_secs(600),
-        rows: None,
-        sql_bytes: 1 << 20,
-    };
-
     println!("TPC-H, {cores} cores, {rounds} rounds, DataFusion {}", datafusion::DATAFUSION_VERSION);
     println!(
         "{:>4}  {:>12}  {:>12}  {:>8}  {:>18}  {:>12}  {:>12}",
@@ -84,13 +94,17 @@ async fn main() -> Result<(), Failure> {
     );
     let mut report = Vec::new();
     let (mut all_governed, mut all_plain) = (vec![0.0; rounds], vec![0.0; rounds]);
-    for (name, sql) in QUERIES.into_iter().filter(|(name, _)| COMPARED.contains(name)) {
+    let is_wanted = |name: &str| match wanted.as_slice() {
+        [] => COMPARED.contains(&name),
+        wanted => wanted.iter().any(|query| query == name),
+    };
+    for (name, sql) in QUERIES.into_iter().filter(|(name, _)| is_wanted(name)) {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for round in 0..=rounds {
             let governed_first = round % 2 == 0;
             for side in [governed_first, !governed_first] {
                 let sample = if side {
-                    governed_run(&engine, &governed, sql, limits).await?
+                    governed_run(&engine, &governed, sql, LIMITS).await?
                 } else {
                     plain_run(&plain, sql).await?
                 };

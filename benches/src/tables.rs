@@ -1,10 +1,13 @@
 //! The TPC-H files as Delta tables, without copying: a log that refers to a hard link of each file.
 
+use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::path::Path;
 
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Schema};
 use async_trait::async_trait;
+use datafusion::scalar::ScalarValue;
 use meshwork_control::port::data::{Catalog, GovernedColumn, GovernedTable, ListedTable};
 use meshwork_core::effect::Timestamp;
 use meshwork_core::error::Result;
@@ -14,6 +17,7 @@ use meshwork_core::name::Name;
 use meshwork_core::publication::TableLocation;
 use meshwork_core::types::ColumnType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use serde_json::json;
 
 use crate::Failure;
@@ -22,7 +26,7 @@ pub const NAMES: [&str; 8] = ["customer", "lineitem", "nation", "orders", "part"
 
 /// A reader without obligations: no mask, no filter, nothing withheld.
 pub struct Governed {
-    tables: Vec<GovernedTable>,
+    pub tables: Vec<GovernedTable>,
     pub now: Timestamp,
 }
 
@@ -50,7 +54,6 @@ impl Catalog for Governed {
 fn table(folder: &Path, name: &str) -> std::result::Result<GovernedTable, Failure> {
     let source = folder.join(format!("{name}.parquet"));
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&source)?)?;
-    let rows = reader.metadata().file_metadata().num_rows();
     let schema = reader.schema().clone();
     let location = TableLocation::of(&format!("file://{}/", folder.join("delta").display()), &OutputId::new(name), 1);
     let home = folder.join("delta").join(&location.path);
@@ -67,7 +70,7 @@ fn table(folder: &Path, name: &str) -> std::result::Result<GovernedTable, Failur
             "schemaString": delta_schema(&schema)?.to_string(), "partitionColumns": [], "configuration": {}, "createdTime": 0 } }),
         json!({ "add": {
             "path": "part-0.parquet", "partitionValues": {}, "size": fs::metadata(&part)?.len(), "modificationTime": 0,
-            "dataChange": true, "stats": json!({ "numRecords": rows }).to_string() } }),
+            "dataChange": true, "stats": stats(&reader)?.to_string() } }),
     ];
     let text: Vec<String> = actions.iter().map(ToString::to_string).collect();
     fs::write(log.join("00000000000000000000.json"), text.join("\n") + "\n")?;
@@ -93,6 +96,43 @@ fn table(folder: &Path, name: &str) -> std::result::Result<GovernedTable, Failur
         rows: RowFilter::default(),
         decision_digest: String::new(),
         valid_until: None,
+    })
+}
+
+/// What our writer says about a file in its log: rows, and of each column the extremes and nulls.
+fn stats(reader: &ParquetRecordBatchReaderBuilder<File>) -> std::result::Result<serde_json::Value, Failure> {
+    let (mut least, mut most, mut nulls) = (serde_json::Map::new(), serde_json::Map::new(), serde_json::Map::new());
+    let groups = reader.metadata().row_groups();
+    for field in reader.schema().fields() {
+        let of = StatisticsConverter::try_new(field.name(), reader.schema(), reader.parquet_schema())?;
+        let extreme = |array: &ArrayRef, wanted: Ordering| {
+            let values = (0..array.len()).map(|row| ScalarValue::try_from_array(array, row));
+            let mut found: Option<ScalarValue> = None;
+            for value in values {
+                let value = value?;
+                if found.as_ref().is_none_or(|found| value.partial_cmp(found) == Some(wanted)) {
+                    found = Some(value);
+                }
+            }
+            found.map(|value| shown(&value)).transpose()
+        };
+        let low = extreme(&of.row_group_mins(groups)?, Ordering::Less)?;
+        let high = extreme(&of.row_group_maxes(groups)?, Ordering::Greater)?;
+        least.insert(field.name().clone(), low.into());
+        most.insert(field.name().clone(), high.into());
+        let none: u64 = of.row_group_null_counts(groups)?.iter().flatten().sum();
+        nulls.insert(field.name().clone(), none.into());
+    }
+    let rows = reader.metadata().file_metadata().num_rows();
+    Ok(json!({ "numRecords": rows, "minValues": least, "maxValues": most, "nullCount": nulls }))
+}
+
+fn shown(value: &ScalarValue) -> std::result::Result<serde_json::Value, Failure> {
+    Ok(match value {
+        ScalarValue::Int64(Some(number)) => json!(number),
+        ScalarValue::Int32(Some(number)) => json!(number),
+        ScalarValue::Decimal128(Some(number), _, scale) => json!(*number as f64 / 10f64.powi((*scale).into())),
+        other => json!(other.to_string()),
     })
 }
 

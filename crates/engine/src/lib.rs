@@ -8,6 +8,7 @@
 pub mod exact;
 pub mod failpoint;
 pub mod infer;
+mod keys;
 pub mod lineage;
 pub mod native;
 pub mod read;

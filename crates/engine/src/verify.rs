@@ -3,7 +3,6 @@
 //! One fused scan of the columns that clauses look at answers everything row-local, counts, and certifies uniqueness;
 //! only what that leaves open is asked of the data a second time. Every clause is answered.
 
-mod keys;
 mod parquet;
 mod set;
 
@@ -12,7 +11,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef};
-use arrow::record_batch::RecordBatch;
 use datafusion::execution::TaskContext;
 use futures::StreamExt;
 use meshwork_control::port::data::{RunLimits, SourceSpec};
@@ -21,14 +19,14 @@ use meshwork_core::contract::{Field, Table};
 use meshwork_core::effect::Timestamp;
 use meshwork_core::quality::{Clause, ClauseResult, Metric, Outcome, Rule};
 
+use crate::keys::unique_sets;
 use crate::native::arrow_type;
 use crate::set::Sets;
 use crate::source::file::SourceFile;
 use crate::source::text::TextType;
 use crate::source::{self, Access, Reading, Secrets, Source};
 use crate::write::session::execution_error;
-use crate::write::{Pass, convertible, counted, describe_metric, result, threshold, unchecked};
-use keys::Keys;
+use crate::write::{Pass, convertible, counted, result, unchecked};
 
 /// What is checked, and within which bounds.
 #[derive(Clone, Debug)]
@@ -83,7 +81,7 @@ pub async fn verify(table: &Table, subject: &Subject) -> Result<Verified> {
         columns: &columns,
         reading: &reading,
     };
-    let (mut pass, keys) = scan.run(&seen).await?;
+    let mut pass = scan.run(&seen).await?;
     // Before any second look at the data: that meets the same faults again.
     let (implied, bytes) = (pass.implied(), reading.meter.bytes());
     let mut known: BTreeMap<String, ClauseResult> =
@@ -93,7 +91,7 @@ pub async fn verify(table: &Table, subject: &Subject) -> Result<Verified> {
         if known.contains_key(&clause.id) {
             continue;
         }
-        if let Some(answer) = by_shape(clause, table, &columns, rows, &keys) {
+        if let Some(answer) = by_shape(clause, table, &columns, &pass) {
             known.insert(clause.id.clone(), answer);
         }
     }
@@ -183,7 +181,8 @@ fn reduced(table: &Table, columns: &Columns) -> Table {
 }
 
 /// Clauses that are answered without another look at the data.
-fn by_shape(clause: &Clause, table: &Table, columns: &Columns, rows: u64, keys: &[Keys]) -> Option<ClauseResult> {
+fn by_shape(clause: &Clause, table: &Table, columns: &Columns, pass: &Pass) -> Option<ClauseResult> {
+    let rows = pass.rows;
     if let Rule::NotEvaluated { because } = &clause.rule {
         return Some(result(clause, Outcome::NotEvaluated { because: because.clone() }, because.clone()));
     }
@@ -209,16 +208,7 @@ fn by_shape(clause: &Clause, table: &Table, columns: &Columns, rows: u64, keys: 
             "the type of the data's column holds nothing else".clone_into(&mut answer.message);
             Some(answer)
         }
-        rule => {
-            let columns = unique_columns(rule)?;
-            keys.iter().find(|keys| keys.columns == columns).filter(|keys| keys.all_different() == Some(true))?;
-            Some(match rule {
-                Rule::Metric { metric, unit, must } => {
-                    threshold(clause, 0.0, must, describe_metric(metric, 0.0, *unit), rows)
-                }
-                _ => counted(clause, 0, rows, "", Default::default()),
-            })
-        }
+        _ => pass.certified(clause, rows),
     }
 }
 
@@ -233,18 +223,17 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    async fn run(&self, seen: &Table) -> Result<(Pass, Vec<Keys>)> {
-        let unique = unique_sets(self.table, seen);
+    async fn run(&self, seen: &Table) -> Result<Pass> {
         let mut wanted: Vec<usize> =
             self.columns.read.iter().filter_map(|at| self.columns.places[*at].as_ref().ok().copied()).collect();
         if let Some(files) = self.columnar().await? {
             let job = parquet::Job {
                 roots: wanted,
                 table: seen.clone(),
-                unique,
+                unique: unique_sets(&self.table.clauses, seen),
                 reading: self.reading.clone(),
                 schema: self.stored(seen),
-                budget: self.budget(),
+                memory_bytes: self.subject.limits.memory_bytes,
             };
             return parquet::scan(files, job, self.subject.limits.cores).await;
         }
@@ -253,16 +242,18 @@ impl Scan<'_> {
             wanted.extend([self.schema.fields().len(), self.schema.fields().len() + 1]);
         }
         let places: Vec<usize> = (0..seen.fields.len()).collect();
-        let mut pass = Pass::new(seen, self.stored(seen), places, origin, self.reading).without_profiles();
-        let mut keys = keys_of(&unique, seen, self.budget());
+        let unique = unique_sets(&self.table.clauses, seen);
+        let mut pass = Pass::new(seen, self.stored(seen), places, origin, self.reading)
+            .without_profiles()
+            .with_keys(&unique, self.subject.limits.memory_bytes);
         for partition in self.opened.partitions(&wanted) {
             let mut stream = partition.execute(Arc::new(TaskContext::default()));
             while let Some(batch) = stream.next().await {
                 let batch = batch.map_err(|error| execution_error(&error, &format!("`{}`", self.subject.name)))?;
-                look(&mut pass, &mut keys, &batch)?;
+                pass.look(&batch)?;
             }
         }
-        Ok((pass, keys))
+        Ok(pass)
     }
 
     /// Parquet files that hold all of their columns themselves, instead of leaving some to the names of their folders.
@@ -272,51 +263,10 @@ impl Scan<'_> {
         Ok(Some(files).filter(|files| files.iter().all(|file| file.partitions.is_empty())))
     }
 
-    /// How many keys may be remembered.
-    fn budget(&self) -> usize {
-        usize::try_from(self.subject.limits.memory_bytes / 4 / 16).unwrap_or(usize::MAX)
-    }
-
     fn stored(&self, seen: &Table) -> SchemaRef {
         let fields = seen.fields.iter().map(|f| ArrowField::new(&f.name, arrow_type(&f.native), true));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
-}
-
-fn unique_columns(rule: &Rule) -> Option<&[String]> {
-    match rule {
-        Rule::Unique { columns } | Rule::Metric { metric: Metric::DuplicateValues { columns }, .. } => Some(columns),
-        _ => None,
-    }
-}
-
-/// The column sets whose values must all be different, as far as they are read.
-fn unique_sets(table: &Table, seen: &Table) -> Vec<Vec<String>> {
-    let mut found: Vec<Vec<String>> = Vec::new();
-    for clause in &table.clauses {
-        if let Some(columns) = unique_columns(&clause.rule)
-            && !found.iter().any(|known| known == columns)
-            && columns.iter().all(|column| seen.field(column).is_some())
-        {
-            found.push(columns.to_vec());
-        }
-    }
-    found
-}
-
-fn keys_of(unique: &[Vec<String>], seen: &Table, budget: usize) -> Vec<Keys> {
-    let share = budget / unique.len().max(1);
-    unique.iter().filter_map(|columns| Keys::of(columns, seen, share)).collect()
-}
-
-/// One batch through every check. Its columns are those of the reduced contract, in their order.
-fn look(pass: &mut Pass, keys: &mut [Keys], batch: &RecordBatch) -> Result<()> {
-    if batch.num_rows() == 0 {
-        return Ok(());
-    }
-    pass.look(batch)?;
-    keys.iter_mut().for_each(|keys| keys.add(batch));
-    Ok(())
 }
 
 /// Whether the answers let the data pass (D5): a clause of severity error must hold.

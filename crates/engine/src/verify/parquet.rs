@@ -14,8 +14,6 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, Parq
 use parquet::basic::Encoding;
 use parquet::file::metadata::ParquetMetaData;
 
-use super::keys::Keys;
-use super::{keys_of, look};
 use crate::source::file::SourceFile;
 use crate::source::{ORIGIN, ROW, Reading};
 use crate::write::Pass;
@@ -31,7 +29,7 @@ pub struct Job {
     pub unique: Vec<Vec<String>>,
     pub reading: Reading,
     pub schema: SchemaRef,
-    pub budget: usize,
+    pub memory_bytes: u64,
 }
 
 /// A row group to read, and the number of its first row in its file.
@@ -44,14 +42,15 @@ struct Part {
 }
 
 impl Job {
-    fn begin(&self) -> (Pass, Vec<Keys>) {
+    fn begin(&self) -> Pass {
         let places: Vec<usize> = (0..self.table.fields.len()).collect();
-        let pass = Pass::new(&self.table, Arc::clone(&self.schema), places, true, &self.reading).without_profiles();
-        (pass, keys_of(&self.unique, &self.table, self.budget))
+        Pass::new(&self.table, Arc::clone(&self.schema), places, true, &self.reading)
+            .without_profiles()
+            .with_keys(&self.unique, self.memory_bytes)
     }
 }
 
-pub async fn scan(files: Vec<SourceFile>, job: Job, cores: usize) -> Result<(Pass, Vec<Keys>)> {
+pub async fn scan(files: Vec<SourceFile>, job: Job, cores: usize) -> Result<Pass> {
     let planning = job.clone();
     let parts = in_background(move || parts(&files, &planning)).await?;
     let threads = cores.clamp(1, parts.len().max(1));
@@ -60,24 +59,20 @@ pub async fn scan(files: Vec<SourceFile>, job: Job, cores: usize) -> Result<(Pas
         .map(|_| {
             let (parts, next, job) = (Arc::clone(&parts), Arc::clone(&next), job.clone());
             tokio::spawn(in_background(move || {
-                let (mut pass, mut keys) = job.begin();
+                let mut pass = job.begin();
                 while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    read(part, &job, &mut pass, &mut keys)?;
+                    read(part, &job, &mut pass)?;
                 }
-                Ok((pass, keys))
+                Ok(pass)
             }))
         })
         .collect();
-    let (mut pass, mut keys) = job.begin();
+    let mut pass = job.begin();
     for task in tasks {
         let stopped = |_| Error::environment("MW0502", "reading the data stopped unexpectedly");
-        let (more, of_more) = task.await.map_err(stopped)??;
-        pass.absorb(more);
-        for (keys, more) in keys.iter_mut().zip(of_more) {
-            keys.absorb(more);
-        }
+        pass.absorb(task.await.map_err(stopped)??);
     }
-    Ok((pass, keys))
+    Ok(pass)
 }
 
 async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -151,7 +146,7 @@ fn in_dictionary(metadata: &ParquetMetaData, column: &str) -> bool {
     any
 }
 
-fn read(part: &Part, job: &Job, pass: &mut Pass, keys: &mut [Keys]) -> Result<()> {
+fn read(part: &Part, job: &Job, pass: &mut Pass) -> Result<()> {
     let group = part.metadata.metadata().row_group(part.group);
     let rows = group.num_rows();
     if job.roots.is_empty() {
@@ -203,7 +198,7 @@ fn read(part: &Part, job: &Job, pass: &mut Pass, keys: &mut [Keys]) -> Result<()
         fields.push(Field::new(ROW, DataType::Int64, true));
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|_| damaged(&part.file))?;
         job.reading.meter.add(count as u64, 0);
-        look(pass, keys, &batch)?;
+        pass.look(&batch)?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use meshwork_core::{Error, Result, Severity};
 use super::convert::{convert, texts};
 use super::profile::Profile;
 use super::rule::{Test, compile};
+use crate::keys::{self, Keys};
 use crate::source::text::TextType;
 use crate::source::{Reading, Samples};
 
@@ -32,6 +33,8 @@ pub struct Pass {
     /// Values that did not survive conversion, by column.
     unfit: Vec<(u64, Samples)>,
     profiles: Vec<Profile>,
+    /// Of the columns whose values must be different.
+    keys: Vec<Keys>,
     reading: Reading,
     /// Rows that go through the checks: those that are written.
     pub rows: u64,
@@ -70,6 +73,7 @@ impl Pass {
             checks,
             unfit: vec![(0, Samples::default()); width],
             profiles: (0..width).map(|_| Profile::default()).collect(),
+            keys: Vec::new(),
             reading: reading.clone(),
             rows: 0,
             others: 0,
@@ -134,13 +138,16 @@ impl Pass {
         for (profile, column) in self.profiles.iter_mut().zip(&columns) {
             profile.add(column);
         }
+        self.keys.iter_mut().for_each(|keys| keys.add(&columns));
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(|_| Error::internal("MW0605", "a converted batch does not have the contract's types"))
     }
 
     /// Checks a batch that is not stored: texts may stay in the representation that they came in.
     pub fn look(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.judge(batch, true).map(|_| ())
+        let columns = self.judge(batch, true)?;
+        self.keys.iter_mut().for_each(|keys| keys.add(&columns));
+        Ok(())
     }
 
     fn judge(&mut self, batch: &RecordBatch, only_look: bool) -> Result<Vec<ArrayRef>> {
@@ -202,6 +209,18 @@ impl Pass {
         self
     }
 
+    /// Remembers what may certify that values are different, within a share of the memory.
+    #[must_use]
+    pub fn with_keys(mut self, unique: &[Vec<String>], memory_bytes: u64) -> Self {
+        self.keys = keys::remember(unique, &self.table, memory_bytes);
+        self
+    }
+
+    /// The answer to a clause that wants different values, where those that went through are certainly different.
+    pub fn certified(&self, clause: &Clause, rows: u64) -> Option<ClauseResult> {
+        keys::certified(clause, &self.keys, rows)
+    }
+
     /// Takes over what a pass over another part of the same rows has found.
     pub fn absorb(&mut self, other: Self) {
         self.rows += other.rows;
@@ -211,6 +230,9 @@ impl Pass {
             if let (Ok(_), Err(because)) = (&check.test, more.test) {
                 check.test = Err(because);
             }
+        }
+        for (keys, more) in self.keys.iter_mut().zip(other.keys) {
+            keys.absorb(more);
         }
         for ((count, samples), (more, of_more)) in self.unfit.iter_mut().zip(other.unfit) {
             *count += more;

@@ -21,6 +21,7 @@ use super::check::{Pass, error};
 use super::files::DataFiles;
 use super::session::{self, Way};
 use super::{WriterConfig, origin};
+use crate::keys::unique_columns;
 use crate::set::{BATCH, Data, KEPT, Reference, Referred, Sets, TABLE};
 use crate::source::{ORIGIN, Origins, ROW, Reading};
 
@@ -55,6 +56,12 @@ pub async fn answers(
     // Before any second look at the sources: that meets the same faults again.
     let implied = pass.implied();
     let clauses = &output.table.clauses;
+    // Where all rows of the table went through the pass.
+    if batch.unsettled.is_none() && batch.table.rows == batch.written.rows {
+        for (at, clause) in clauses.iter().enumerate().filter(|(_, clause)| unique_columns(&clause.rule).is_some()) {
+            known.extend(pass.certified(clause, batch.table.rows).map(|answer| (at, answer)));
+        }
+    }
     let open: Vec<&Clause> =
         clauses.iter().enumerate().filter(|(at, _)| !known.contains_key(at)).map(|(_, clause)| clause).collect();
     let later = match &batch.unsettled {

@@ -30,6 +30,7 @@ use super::sink::{Sink, Written};
 use super::yields::{lineage_of, places, used_columns};
 use super::{WriterConfig, origin, set};
 use crate::failpoint;
+use crate::keys::unique_sets;
 use crate::source::{Access, Reading};
 use crate::storage::log::TableLog;
 
@@ -180,7 +181,8 @@ impl Run {
         }
         let plan = if inputs.nothing_new() { of_no_rows(plan)? } else { plan };
         let carried = origin::carry(&plan);
-        let mut pass = Pass::new(&output.table, Arc::clone(&sink.schema), places.clone(), carried.is_some(), reading);
+        let mut pass = Pass::new(&output.table, Arc::clone(&sink.schema), places.clone(), carried.is_some(), reading)
+            .with_keys(&unique_sets(&output.table.clauses, &output.table), self.spec.limits.memory_bytes);
         let executed = carried.clone().unwrap_or(plan);
         let scratch = self.config.scratch.join(format!("deletes-{at}.parquet"));
         let mut gone = merge::Gone::of(&executed, output, scratch);

@@ -4,12 +4,15 @@
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int8Type, Int16Type, Int32Type, Int64Type};
-use arrow::record_batch::RecordBatch;
 use datafusion::common::hash_utils::{HLL_RANDOM_STATE, create_hashes};
 use meshwork_core::contract::Table;
+use meshwork_core::quality::{Clause, ClauseResult, Metric, Rule};
+
+use crate::source::Samples;
+use crate::write::{counted, describe_metric, threshold};
 
 pub struct Keys {
-    pub columns: Vec<String>,
+    columns: Vec<String>,
     places: Vec<usize>,
     bits: Vec<u64>,
     /// How many are remembered at most; beyond, nothing is certified.
@@ -23,8 +26,44 @@ pub struct Keys {
 /// Keys of one part, so that looking one up stays within the processor's cache.
 const PART: usize = 1 << 14;
 
+/// The columns whose values a rule wants to be different together.
+pub fn unique_columns(rule: &Rule) -> Option<&[String]> {
+    match rule {
+        Rule::Unique { columns } | Rule::Metric { metric: Metric::DuplicateValues { columns }, .. } => Some(columns),
+        _ => None,
+    }
+}
+
+/// The sets of columns that clauses want to be different together, each once, as far as `seen` has the columns.
+pub fn unique_sets(clauses: &[Clause], seen: &Table) -> Vec<Vec<String>> {
+    let mut found: Vec<Vec<String>> = Vec::new();
+    for columns in clauses.iter().filter_map(|clause| unique_columns(&clause.rule)) {
+        if !found.iter().any(|known| known == columns) && columns.iter().all(|column| seen.field(column).is_some()) {
+            found.push(columns.to_vec());
+        }
+    }
+    found
+}
+
+/// Keys to remember, with a share each of what there is room for. `bytes` is the memory of the whole work.
+pub fn remember(unique: &[Vec<String>], seen: &Table, bytes: u64) -> Vec<Keys> {
+    // A quarter of the memory, for each key its bits and, when they are compared, these again.
+    let budget = usize::try_from(bytes / 4 / 16).unwrap_or(usize::MAX) / unique.len().max(1);
+    unique.iter().filter_map(|columns| Keys::of(columns, seen, budget)).collect()
+}
+
+/// The answer to a clause that wants different values, where the keys are certainly different.
+pub fn certified(clause: &Clause, keys: &[Keys], rows: u64) -> Option<ClauseResult> {
+    let columns = unique_columns(&clause.rule)?;
+    keys.iter().find(|keys| keys.columns == columns).filter(|keys| keys.all_different() == Some(true))?;
+    Some(match &clause.rule {
+        Rule::Metric { metric, unit, must } => threshold(clause, 0.0, must, describe_metric(metric, 0.0, *unit), rows),
+        _ => counted(clause, 0, rows, "", Samples::default()),
+    })
+}
+
 impl Keys {
-    pub fn of(columns: &[String], table: &Table, budget: usize) -> Option<Self> {
+    fn of(columns: &[String], table: &Table, budget: usize) -> Option<Self> {
         let place = |column: &String| table.fields.iter().position(|field| field.name == *column);
         Some(Self {
             columns: columns.to_vec(),
@@ -37,11 +76,12 @@ impl Keys {
         })
     }
 
-    pub fn add(&mut self, batch: &RecordBatch) {
+    /// Rows of the table, by column.
+    pub fn add(&mut self, columns: &[ArrayRef]) {
         if self.overflow {
             return;
         }
-        let arrays: Vec<ArrayRef> = self.places.iter().map(|at| batch.column(*at).clone()).collect();
+        let arrays: Vec<ArrayRef> = self.places.iter().map(|at| columns[*at].clone()).collect();
         let types: Vec<DataType> = arrays.iter().map(|array| array.data_type().clone()).collect();
         // Floats that are equal (0 and -0) differ in their bits; nested values are not hashed alike everywhere.
         let comparable = types.iter().all(|ty| !ty.is_floating() && !ty.is_nested());
@@ -111,7 +151,7 @@ impl Keys {
     }
 
     /// `Some(true)`: certainly. `Some(false)`: perhaps not. `None`: there were too many to remember.
-    pub fn all_different(&self) -> Option<bool> {
+    fn all_different(&self) -> Option<bool> {
         if self.overflow {
             return None;
         }
