@@ -284,7 +284,9 @@ fn range(column: &ColumnProfile, (least, most): &(String, String), around: &Arou
         _ => {}
     }
     let width = high - low;
-    if known.is_none() && !code && width > 0.0 && column.seen.present() >= FEW_ROWS {
+    // Moments only rise: tomorrow's lie beyond all that were seen.
+    let moments = note(column).is_some_and(|note| note.contains("since 1970"));
+    if known.is_none() && !code && !moments && width > 0.0 && column.seen.present() >= FEW_ROWS {
         let (ends, present) = (&column.seen.ends, column.seen.present());
         let (above, most) = apart(&ends.greatest, ends.median, present).unwrap_or((&[], most));
         let (below, least) = apart(&ends.least, ends.median, present).unwrap_or((&[], least));

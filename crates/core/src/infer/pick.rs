@@ -47,9 +47,11 @@ pub fn note(column: &ColumnProfile) -> Option<&'static str> {
             });
             match timed {
                 true if moment(1.0e12, 1.0e13) => {
-                    Some("perhaps milliseconds since 1970: `to_timestamp_millis` in the SQL")
+                    Some("perhaps milliseconds since 1970: a further field can be `to_timestamp_millis` of it")
                 }
-                true if moment(1.0e9, 1.0e10) => Some("perhaps seconds since 1970: `to_timestamp_seconds` in the SQL"),
+                true if moment(1.0e9, 1.0e10) => {
+                    Some("perhaps seconds since 1970: a further field can be `to_timestamp_seconds` of it")
+                }
                 _ => None,
             }
         }

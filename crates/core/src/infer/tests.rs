@@ -289,7 +289,9 @@ fn only_what_cannot_be_negative_is_kept_from_it() {
         })
         .collect();
     assert_eq!(bounded, ["precip", "seats"]);
-    assert!(proposal.files[1].1.contains("# updated: perhaps milliseconds since 1970"), "{}", proposal.files[1].1);
+    let contract = &proposal.files[1].1;
+    assert!(contract.contains("# updated: perhaps milliseconds since 1970"), "{contract}");
+    assert!(!contract.contains("field: updated"), "tomorrow's are greater: {contract}");
 }
 
 #[test]

@@ -62,6 +62,7 @@ pub struct Column {
     fraction: (u32, u32),
     exponent: bool,
     leading_zero: bool,
+    digits_only: bool,
     /// Texts of up to three capitals, and texts without a letter or digit: what candidates for null could be one of.
     codes: u64,
     marks: u64,
@@ -81,6 +82,7 @@ impl Default for Column {
             fraction: (u32::MAX, 0),
             exponent: false,
             leading_zero: false,
+            digits_only: true,
             codes: 0,
             marks: 0,
         }
@@ -107,6 +109,7 @@ impl Column {
         }
         self.texts += 1;
         let bare = text.trim_matches([' ', '\t']);
+        self.digits_only &= bare.bytes().all(|b| b.is_ascii_digit());
         self.codes += u64::from(bare.len() <= 3 && bare.bytes().all(|b| b.is_ascii_uppercase()));
         self.marks += u64::from(!bare.contains(char::is_alphanumeric));
         if self.fits & BOOLEAN != 0 && !is_boolean(bare) {
@@ -258,7 +261,7 @@ impl Column {
         if is(INTEGER) {
             return (
                 plain(ColumnType::Int64),
-                format!("{texts} whole numbers, the largest of {} digits", self.whole_digits),
+                format!("{texts} whole numbers, the largest of {}", digits(self.whole_digits)),
             );
         }
         if is(NUMBER) {
@@ -285,7 +288,7 @@ impl Column {
         }
         let because = match () {
             () if is(COMMA) => "numbers with a decimal comma, for the SQL to convert",
-            () if self.leading_zero => "numbers with leading zeros, which are codes",
+            () if self.leading_zero && self.digits_only => "numbers with leading zeros, which are codes",
             () => "texts",
         };
         (plain(ColumnType::Text), format!("{texts} {because}"))
@@ -295,15 +298,15 @@ impl Column {
         let (texts, (least, most)) = (self.texts, self.fraction);
         let plain = TextType::plain;
         if most == 0 && !self.exponent {
-            let digits = self.whole_digits;
-            if digits <= 38 {
-                let precision = u8::try_from(digits).unwrap_or(38).max(20);
+            let width = self.whole_digits;
+            if width <= 38 {
+                let precision = u8::try_from(width).unwrap_or(38).max(20);
                 let ty = ColumnType::Decimal { precision, scale: 0 };
-                return (plain(ty), format!("{texts} whole numbers of up to {digits} digits, beyond 64 bits"));
+                return (plain(ty), format!("{texts} whole numbers of up to {width} digits, beyond 64 bits"));
             }
             return (
                 plain(ColumnType::Text),
-                format!("{texts} whole numbers of up to {digits} digits, beyond any number type"),
+                format!("{texts} whole numbers of up to {width} digits, beyond any number type"),
             );
         }
         // Amounts: as many digits behind the point everywhere.
@@ -311,7 +314,7 @@ impl Column {
             let ty = ColumnType::Decimal { precision: 18, scale: i8::try_from(most).unwrap_or(2) };
             return (plain(ty), format!("{texts} numbers, each with {most} digits behind the point"));
         }
-        (plain(ColumnType::Float64), format!("{texts} numbers with up to {most} digits behind the point"))
+        (plain(ColumnType::Float64), format!("{texts} numbers with up to {} behind the point", digits(most)))
     }
 
     fn decide_pattern(&self) -> (TextType, String) {
@@ -395,6 +398,10 @@ pub(super) fn nulls(columns: &[Column], names: &[String], reasons: &mut Vec<Reas
         found.push((*candidate).to_owned());
     }
     found
+}
+
+fn digits(count: u32) -> String {
+    if count == 1 { "1 digit".to_owned() } else { format!("{count} digits") }
 }
 
 fn columns_of(count: usize) -> String {
