@@ -17,4 +17,5 @@ pub mod port;
 pub mod query;
 pub mod readers;
 pub mod run;
+pub mod storage;
 pub mod trial;

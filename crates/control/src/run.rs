@@ -114,7 +114,13 @@ impl RunService {
     pub async fn run(&self, actor: &Subject, request: &RunRequest) -> Result<RunStream> {
         let mesh = self.mesh().await?;
         let selection = select(&mesh, request, actor)?;
-        self.recover().await?;
+        for stranded in self.recover().await? {
+            if let Some(error) = stranded.failed
+                && selection.steps.iter().any(|step| step.name() == stranded.product)
+            {
+                return Err(error);
+            }
+        }
         let (sender, updates) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let service = self.clone();

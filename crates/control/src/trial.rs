@@ -264,6 +264,7 @@ impl Bench {
             incremental: BTreeMap::new(),
             outputs,
             full_refresh: false,
+            storage: Vec::new(),
             limits: self.run_limits,
             now: case.now.unwrap_or(self.now),
         }

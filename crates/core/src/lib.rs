@@ -34,6 +34,7 @@ pub mod reader;
 pub mod retention;
 pub mod run;
 pub mod scaffold;
+pub mod storage;
 pub mod suggestion;
 pub mod types;
 pub mod yaml;

@@ -10,6 +10,7 @@ mod incremental;
 pub mod mesh;
 pub mod product;
 mod source;
+mod storage;
 pub mod test;
 pub mod text;
 

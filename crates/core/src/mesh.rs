@@ -10,6 +10,7 @@ use crate::error::Place;
 use crate::id::{DomainId, MeshId};
 use crate::name::Name;
 use crate::product::{Output, Product};
+use crate::storage::{MESH_NAMESPACE, Storage, StorageRoot};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mesh {
@@ -18,8 +19,11 @@ pub struct Mesh {
     pub name: Name,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Default storage root: a folder (relative to the mesh folder, or absolute) or a URL.
-    pub storage: String,
+    /// Storage root of domains without one of their own.
+    pub storage: Storage,
+    /// Stores that were a root once and are none now: what was published there is still read. Kept by `apply`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_storage: Vec<StorageRoot>,
     /// Where sources may connect to.
     #[serde(default)]
     pub egress: Egress,
@@ -44,6 +48,15 @@ impl Mesh {
     pub fn output(&self, domain: &str, output: &str) -> Option<(&Product, &Output)> {
         let domain = self.domains.get(domain)?;
         domain.products.values().find_map(|p| p.outputs.get(output).map(|o| (p, o)))
+    }
+
+    /// The roots on S3 that are in use.
+    pub fn s3_roots(&self) -> impl Iterator<Item = StorageRoot> {
+        let of_mesh = (MESH_NAMESPACE, Some(&self.storage));
+        let of_domains = self.domains.values().map(|domain| (domain.name.as_str(), domain.storage.as_ref()));
+        std::iter::once(of_mesh).chain(of_domains).filter_map(|(namespace, storage)| {
+            Some(StorageRoot { namespace: namespace.to_owned(), storage: storage?.as_s3()?.clone() })
+        })
     }
 
     pub fn products(&self) -> impl Iterator<Item = (&Domain, &Product)> {
@@ -77,7 +90,7 @@ pub struct Domain {
     pub members: Vec<String>,
     /// Its own storage root, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage: Option<String>,
+    pub storage: Option<Storage>,
     /// As of the mesh, for products that do not say otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<u64>,
@@ -91,7 +104,7 @@ pub struct Domain {
     pub place: Option<Place>,
 }
 
-/// What sources and storage connect to. Secrets stand as `${secret:name}` only (D27) and are resolved where they are used.
+/// What sources connect to. Secrets stand as `${secret:name}` only (D27) and are resolved where they are used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Connection {
@@ -176,6 +189,9 @@ pub struct S3Connection {
     pub endpoint: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// Absent: the bucket stands in the path where there is an endpoint, in the host's name for AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_style: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_key_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -184,6 +200,13 @@ pub struct S3Connection {
     pub session_token: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+}
+
+impl S3Connection {
+    /// Every reference to a secret in it.
+    pub fn references(&self) -> impl Iterator<Item = &String> {
+        [&self.access_key_id, &self.secret_access_key, &self.session_token, &self.ca].into_iter().flatten()
+    }
 }
 
 /// Credentials for the files of one host.

@@ -181,33 +181,47 @@ impl Typing {
     }
 }
 
-/// The files of a source as they are known again; `None` for one that is not made of files.
-pub async fn files(input: &str, spec: &SourceSpec) -> Result<Option<Vec<Identity>>> {
+/// The files of a source as they are known again; `None` for one that is not made of files. Of those elsewhere only the
+/// server's list is asked for.
+pub async fn files(input: &str, spec: &SourceSpec, access: &Access) -> Result<Option<Vec<Identity>>> {
     let Some(files) = files_of(spec).cloned() else { return Ok(None) };
+    if !matches!(files, FilesSpec::Folder { .. }) {
+        return access.identities(input, &files).await.map(Some);
+    }
     let input = input.to_owned();
     let identities = move || find(&input, &files)?.iter().map(file::SourceFile::identity).collect();
     in_background(identities).await.map(Some)
 }
 
-/// The digests of some files of a source, in the order of `names`.
-pub async fn digests(input: &str, spec: &SourceSpec, names: Vec<String>) -> Result<Vec<String>> {
-    let Some(files) = files_of(spec).cloned() else { return Ok(Vec::new()) };
+/// The digests of some files of a source, in the order of `names`. Those elsewhere are fetched for it, and kept for the run.
+pub async fn digests(input: &str, spec: &SourceSpec, names: Vec<String>, access: &Access) -> Result<Vec<String>> {
+    let Some(files) = files_of(spec).filter(|_| !names.is_empty()) else { return Ok(Vec::new()) };
+    let only = Some(names.iter().cloned().collect());
+    let found = access.files(input, files, &only, &Meter::default()).await?;
     let input = input.to_owned();
     in_background(move || {
-        let found = find(&input, &files)?;
         let of = |name: &String| match found.iter().find(|file| file.name == *name) {
             Some(file) => file.digest(),
-            None => Err(Error::environment("MW0674", format!("input `{input}`: `{name}` went while it was read"))
-                .hint("run again when nothing changes the files")),
+            None => Err(went(&input, name)),
         };
         names.iter().map(of).collect()
     })
     .await
 }
 
+fn went(input: &str, name: &str) -> Error {
+    Error::environment("MW0674", format!("input `{input}`: `{name}` went while it was read"))
+        .hint("run again when nothing changes the files")
+}
+
 /// Whether its files lie on this machine, where they may change while they are read.
 pub fn is_local(spec: &SourceSpec) -> bool {
     matches!(files_of(spec), Some(FilesSpec::Folder { .. }))
+}
+
+/// Whether its files are fetched from another machine.
+pub fn is_elsewhere(spec: &SourceSpec) -> bool {
+    files_of(spec).is_some_and(|files| !matches!(files, FilesSpec::Folder { .. }))
 }
 
 fn files_of(spec: &SourceSpec) -> Option<&FilesSpec> {
@@ -245,9 +259,9 @@ pub async fn open_some(
 ) -> Result<Arc<dyn Source>> {
     let typing = Typing::of(fields);
     let find = async |files| -> Result<Vec<file::SourceFile>> {
-        let mut found = access.files(input, files, &reading.meter).await?;
-        found.retain(|file| only.as_ref().is_none_or(|only| only.contains(&file.name)));
-        Ok(found)
+        let found = access.files(input, files, only, &reading.meter).await?;
+        let missing = only.iter().flatten().find(|name| found.iter().all(|file| file.name != **name));
+        missing.map_or(Ok(found), |name| Err(went(input, name)))
     };
     let name = input.to_owned();
     match spec {
@@ -276,7 +290,7 @@ pub async fn open_some(
             };
             sqlite::open(input, file, table.as_deref(), query.as_deref(), &typing, reading.clone()).await
         }
-        SourceSpec::Delta { files, version } => delta::open(input, files, *version, reading.clone()).await,
+        SourceSpec::Delta { files, version } => delta::open(input, files, *version, reading.clone(), access).await,
         SourceSpec::Mysql(database) => mysql::open(input, database, &typing, reading.clone(), access).await,
         SourceSpec::Postgres(database) => postgres::open(input, database, &typing, reading.clone(), access).await,
     }

@@ -259,7 +259,7 @@ impl Scan<'_> {
     /// Parquet files that hold all of their columns themselves, instead of leaving some to the names of their folders.
     async fn columnar(&self) -> Result<Option<Vec<SourceFile>>> {
         let SourceSpec::Parquet { files } = &self.subject.spec else { return Ok(None) };
-        let files = self.access.files(&self.subject.name, files, &self.reading.meter).await?;
+        let files = self.access.files(&self.subject.name, files, &None, &self.reading.meter).await?;
         Ok(Some(files).filter(|files| files.iter().all(|file| file.partitions.is_empty())))
     }
 

@@ -50,7 +50,7 @@ use crate::failpoint::FailPoint;
 use crate::read::secured;
 use crate::read::snapshot::SnapshotCache;
 use crate::source::Secrets;
-use crate::storage::LogCache;
+use crate::storage::{LogCache, Stores};
 
 /// How the writer works. Made by the binary; the engine itself reads no environment.
 #[derive(Clone, Debug)]
@@ -75,10 +75,16 @@ pub struct WriterConfig {
     pub snapshots: Arc<SnapshotCache>,
     /// Logs of tables that are appended to.
     pub logs: Arc<LogCache>,
+    /// Where tables lie.
+    pub stores: Arc<Stores>,
 }
 
 impl WriterConfig {
     pub fn new(scratch: PathBuf, clock: Arc<dyn Clock>) -> Self {
+        Self::over(Arc::new(Stores::local()), scratch, clock)
+    }
+
+    pub fn over(stores: Arc<Stores>, scratch: PathBuf, clock: Arc<dyn Clock>) -> Self {
         Self {
             durable: true,
             scratch,
@@ -90,8 +96,9 @@ impl WriterConfig {
             compact_from: 8,
             commit_time: Duration::from_secs(30),
             clock,
-            snapshots: Arc::new(SnapshotCache::new(64, 16 << 20)),
+            snapshots: Arc::new(SnapshotCache::new(64, 16 << 20, Arc::clone(&stores))),
             logs: Arc::new(LogCache::new(16 << 20)),
+            stores,
         }
     }
 }

@@ -17,6 +17,7 @@ use meshwork_control::port::audit::AuditSink;
 use meshwork_control::port::data::{QueryLimits, RunEngine, RunLimits, RunSpec};
 use meshwork_control::query::{QueryService, QuerySettings};
 use meshwork_control::run::{RunPorts, RunService, RunSettings};
+use meshwork_control::storage::AppliedStorage;
 use meshwork_core::effect::{Clock, Entropy};
 use meshwork_core::error::{Error, Kind, Result};
 use meshwork_core::id::Ids;
@@ -25,6 +26,7 @@ use meshwork_core::principal::Subject;
 use meshwork_engine::failpoint::FailPoint;
 use meshwork_engine::read::{Engine, EngineConfig};
 use meshwork_engine::source::Secrets;
+use meshwork_engine::storage::Stores;
 use meshwork_engine::write::{Writer, WriterConfig};
 use meshwork_server::http::{AppState, Session, router};
 use meshwork_store::{Opened, SqliteState, StateFolder, StateLock};
@@ -48,6 +50,8 @@ pub struct Platform {
     pub router: axum::Router,
     state: Arc<SqliteState>,
     pub lock: StateLock,
+    /// Where tables lie.
+    pub stores: Arc<Stores>,
 }
 
 /// How a command reaches the API.
@@ -132,8 +136,13 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
     let ids = Ids { clock: &*clock, entropy: &*entropy };
     let state = Arc::new(SqliteState::open(&lock.folder().database(), ids).await?);
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let engine = Arc::new(Engine::new(EngineConfig::new(temporary.join("spill"), cores))?);
-    let writer = Arc::new(Writer::new(WriterConfig::new(temporary.join("write"), clock.clone())));
+    let reader = Arc::new(MeshReader::new(state.clone()));
+    let secrets = Secrets { variables: crate::config::secrets(), folder: Some(folder.join("secrets")) };
+    let stores = Arc::new(Stores::new(Arc::new(AppliedStorage(reader.clone())), secrets));
+    let reading = EngineConfig { stores: stores.clone(), ..EngineConfig::new(temporary.join("spill"), cores) };
+    let engine = Arc::new(Engine::new(reading)?);
+    let writing = WriterConfig::over(stores.clone(), temporary.join("write"), clock.clone());
+    let writer = Arc::new(Writer::new(writing));
     let ports = Ports {
         mesh: Arc::new(Faulty { state: state.clone(), faults: KillAt(config.faults.own.clone()) }),
         runs: state.clone(),
@@ -149,7 +158,6 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
     };
     let audit = Arc::new(AuditService::start(state.clone(), entropy.clone()));
     let sink: Arc<dyn AuditSink> = audit.clone();
-    let reader = Arc::new(MeshReader::new(state.clone()));
     let governance = Arc::new(Governance::new(state.clone(), state.clone()));
     let query = Arc::new(QueryService::new(
         ports.clone(),
@@ -164,6 +172,7 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         secrets: folder.join("secrets"),
         fault: config.faults.child.clone(),
         mesh: applied.mesh_id.clone(),
+        stores: stores.clone(),
     };
     let settings = RunSettings {
         folder: config.folder.clone(),
@@ -202,6 +211,7 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
             state: folder,
             temporary: temporary.join("backup"),
             clock: clock.clone(),
+            stores: stores.clone(),
         }),
         audit: sink.clone(),
         clock: clock.clone(),
@@ -228,7 +238,7 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         entropy,
         metrics: Arc::default(),
     };
-    Ok(Platform { router: router(app.clone()), app, state, lock })
+    Ok(Platform { router: router(app.clone()), app, state, lock, stores })
 }
 
 /// Both halves of the engine over a folder of their own, for what must not touch a mesh's state or storage.
@@ -304,13 +314,10 @@ fn mesh_key(path: &Path, entropy: &dyn Entropy) -> Result<MeshKey> {
 /// The engine of a run's child process: it writes, and knows nothing of the state.
 pub fn child_engine(spec: &RunSpec, settings: ChildSettings) -> Result<Arc<dyn RunEngine>> {
     let scratch = settings.temporary.unwrap_or_else(|| PathBuf::from("."));
-    let domain = spec.product.split('.').next().unwrap_or_default();
-    let variables = crate::config::secrets_of(domain)
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?.to_ascii_uppercase(), value.into_string().ok()?)))
-        .collect();
-    let mut config = WriterConfig::new(scratch, Arc::new(SystemClock));
-    config.secrets = Secrets { variables, folder: settings.secrets };
+    let secrets = Secrets { variables: crate::config::secrets(), folder: settings.secrets };
+    let stores = Arc::new(Stores::given(spec.storage.clone(), secrets.clone()));
+    let mut config = WriterConfig::over(stores, scratch, Arc::new(SystemClock));
+    config.secrets = secrets;
     config.fail_point = settings.fault.as_deref().map(FailPoint::parse).transpose()?;
     Ok(Arc::new(Writer::new(config)))
 }

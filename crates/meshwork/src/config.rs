@@ -144,10 +144,21 @@ pub fn nearest_mesh() -> Option<PathBuf> {
 }
 
 /// The environment that a run's process gets: nothing but its own domain's secrets (D11, D27).
-#[allow(clippy::disallowed_methods, reason = "the one place where the environment is read")]
 pub fn secrets_of(domain: &str) -> Vec<(OsString, OsString)> {
-    let prefix = format!("MW_SECRET_{}_", domain.to_ascii_uppercase());
-    std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(&prefix)).collect()
+    secrets_with_prefix(&format!("MW_SECRET_{}_", domain.to_ascii_uppercase()))
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+fn secrets_with_prefix(prefix: &str) -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(prefix)).collect()
+}
+
+/// Every secret that the environment holds, by its name in capitals: in a run's process, those that it was given.
+pub fn secrets() -> std::collections::BTreeMap<String, String> {
+    let known = secrets_with_prefix("MW_SECRET_").into_iter();
+    known
+        .filter_map(|(name, value)| Some((name.into_string().ok()?.to_ascii_uppercase(), value.into_string().ok()?)))
+        .collect()
 }
 
 /// What AWS' own tools take from the environment, for commands that a person runs: `AWS_<name>`.

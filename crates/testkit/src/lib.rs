@@ -10,6 +10,7 @@ mod postgres;
 mod process;
 mod random_sql;
 mod s3;
+mod s3_proxy;
 mod web;
 
 pub use build::{agreement, contract, domain, field, mesh, name, output, product, publication, report, run, table};
@@ -19,4 +20,5 @@ pub use mariadb::Mariadb;
 pub use postgres::Postgres;
 pub use random_sql::RandomSql;
 pub use s3::S3;
+pub use s3_proxy::{Fault, ProxyRequest, S3Proxy};
 pub use web::{Web, WebAnswer, WebRequest};

@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A request as it came: its path, and its headers with names in lower case.
+/// A request as it came: its method and path, and its headers with names in lower case.
 #[derive(Clone, Debug)]
 pub struct WebRequest {
+    pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
 }
@@ -92,7 +93,8 @@ fn serve(
     let mut reader = BufReader::new(connection.try_clone()?);
     let mut line = String::new();
     reader.read_line(&mut line)?;
-    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut headers = Vec::new();
     loop {
         line.clear();
@@ -103,7 +105,7 @@ fn serve(
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
-    let request = WebRequest { path, headers };
+    let request = WebRequest { method, path, headers };
     let before = {
         let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.push(request.clone());
@@ -120,6 +122,9 @@ fn serve(
     }
     head.push_str("\r\n");
     connection.write_all(head.as_bytes())?;
+    if request.method == "HEAD" {
+        return connection.flush();
+    }
     let sent = answer.cut_at.unwrap_or(answer.body.len()).min(answer.body.len());
     connection.write_all(&answer.body[..sent])?;
     connection.flush()?;

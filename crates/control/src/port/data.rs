@@ -23,6 +23,7 @@ use meshwork_core::name::Name;
 use meshwork_core::product::{CsvOptions, Incremental, JsonOptions, Merge, Mode, OnViolation};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::run::{OutputReport, RunReport, RunTask};
+use meshwork_core::storage::StorageRoot;
 use meshwork_core::types::ColumnType;
 use serde::{Deserialize, Serialize};
 
@@ -221,8 +222,26 @@ pub struct RunSpec {
     /// Outputs of mode `append` and `merge` are built anew from everything there is.
     #[serde(default)]
     pub full_refresh: bool,
+    /// The roots on S3 that tables of its inputs and outputs lie in, and no others.
+    #[serde(default)]
+    pub storage: Vec<StorageSpec>,
     pub limits: RunLimits,
     pub now: Timestamp,
+}
+
+/// How a root on S3 is reached. Its secrets are references, resolved where they are used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageSpec {
+    #[serde(flatten)]
+    pub root: StorageRoot,
+    pub egress: Egress,
+}
+
+/// Knows the roots on S3.
+#[async_trait]
+pub trait StorageDirectory: Send + Sync {
+    /// By the URL that tables name; `None` for one that this mesh never had.
+    async fn storage(&self, url: &str) -> Result<Option<StorageSpec>>;
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

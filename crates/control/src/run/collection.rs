@@ -7,11 +7,11 @@ use meshwork_core::effect::Timestamp;
 use meshwork_core::error::Result;
 use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::product::{Output, Product};
-use meshwork_core::publication::{Publication, TableLocation};
+use meshwork_core::publication::{Publication, PublishedOutput, TableLocation};
 
 use super::RunService;
 use super::attempt::product_id;
-use super::spec::output_id;
+use super::spec::{has_moved, output_id};
 use crate::port::data::Vacuumed;
 
 /// One table of a product.
@@ -78,7 +78,10 @@ impl RunService {
         let kept = self.ports.publications.kept(id, table.major).await?;
         let version = |publication: &Publication| {
             let mut outputs = publication.outputs.iter();
-            outputs.find(|o| o.output == *id && o.major == table.major).map(|o| o.delta_version)
+            let of_table = |o: &&PublishedOutput| {
+                o.output == *id && o.major == table.major && !has_moved(&o.location, &table.location)
+            };
+            outputs.find(of_table).map(|o| o.delta_version)
         };
         Ok(kept.into_iter().filter_map(|p| version(&p).map(|version| (p, version))).collect())
     }

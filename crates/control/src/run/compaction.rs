@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use super::RunService;
 use super::attempt::{Attempt, Outcome, product_id};
 use super::collection::Stored;
-use super::spec::output_id;
+use super::spec::{output_id, storage_for};
 use super::update::{RunUpdate, Updates};
 use crate::port::data::{OutputSpec, RunSpec, TableLayout};
 
@@ -178,6 +178,7 @@ impl RunService {
             product: run.name.clone(),
             task: run.task,
             fencing_token: lease.fencing_token,
+            storage: storage_for(mesh, &BTreeMap::new(), &outputs),
             inputs: BTreeMap::new(),
             incremental: BTreeMap::new(),
             outputs,

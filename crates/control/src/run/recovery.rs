@@ -10,12 +10,14 @@ use super::RunService;
 use super::lease::after;
 
 /// What became of a stranded run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Recovered {
     pub run: RunId,
     pub product: String,
     /// Whether it was published after all.
     pub published: bool,
+    /// Why it could not be settled now: its storage does not answer. It is tried again; other products go on.
+    pub failed: Option<Error>,
 }
 
 impl RunService {
@@ -42,9 +44,16 @@ impl RunService {
                 Err(error) => return Err(error),
             };
             self.ports.faults.reach("recovery.leased");
-            let published = self.settle(&run, &lease, report).await?;
-            tracing::info!(run = %run.id, product = run.name, published, "settled a stranded run");
-            settled.push(Recovered { run: run.id, product: run.name, published });
+            let (published, failed) = match self.settle(&run, &lease, report).await {
+                Ok(published) => (published, None),
+                Err(error) if error.kind == Kind::Environment => (false, Some(error)),
+                Err(error) => return Err(error),
+            };
+            match &failed {
+                None => tracing::info!(run = %run.id, product = run.name, published, "settled a stranded run"),
+                Some(error) => tracing::warn!(run = %run.id, product = run.name, %error, "a stranded run stays"),
+            }
+            settled.push(Recovered { run: run.id, product: run.name, published, failed });
         }
         Ok(settled)
     }

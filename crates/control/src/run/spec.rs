@@ -1,19 +1,23 @@
 //! Everything a run's child process is told, from the applied mesh and the state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use meshwork_core::egress::Egress;
 use meshwork_core::error::{Error, Result};
 use meshwork_core::mesh::{Connection, DatabaseConnection, Domain, Mesh};
 use meshwork_core::name::Name;
-use meshwork_core::product::{Files, Input, Output, OutputVersion, Product, Scheme, Source, SourceKind};
+use meshwork_core::product::{Files, Input, Mode, Output, OutputVersion, Product, Scheme, Source, SourceKind};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::quality::Rule;
 use meshwork_core::run::{Lease, Run};
+use meshwork_core::storage::Storage;
 
 use super::RunService;
-use crate::port::data::{DatabaseSpec, FilesSpec, GovernedTable, InputSpec, OutputSpec, RunSpec, SourceSpec};
+use crate::port::data::{
+    DatabaseSpec, FilesSpec, GovernedTable, InputSpec, OutputSpec, RunSpec, SourceSpec, StorageSpec,
+};
+use crate::storage::storage_of;
 
 impl RunService {
     pub(super) async fn spec(
@@ -43,10 +47,12 @@ impl RunService {
         let mut outputs = Vec::new();
         for output in product.outputs.values() {
             for (major, version) in &output.versions {
-                outputs.push(self.output_spec(mesh, (domain, product, run), output, *major, version).await?);
+                outputs
+                    .push(self.output_spec(mesh, (domain, product, run), output, *major, version, full_refresh).await?);
             }
         }
         Ok(RunSpec {
+            storage: storage_for(mesh, &inputs, &outputs),
             run: run.id.clone(),
             product: run.name.clone(),
             task: run.task,
@@ -67,13 +73,21 @@ impl RunService {
         output: &Output,
         major: u32,
         version: &OutputVersion,
+        full_refresh: bool,
     ) -> Result<OutputSpec> {
         let location = self.location(mesh, domain, output, major)?;
         let id = output_id(output)?;
         let current = self.ports.publications.resolve(id, major, None).await?;
-        let base = current.and_then(|publication| {
-            publication.outputs.into_iter().find(|o| o.output == *id && o.major == major).map(|o| o.delta_version)
-        });
+        let before = current
+            .and_then(|publication| publication.outputs.into_iter().find(|o| o.output == *id && o.major == major));
+        let moved = before.as_ref().filter(|before| has_moved(&before.location, &location));
+        if let Some(before) = moved
+            && output.mode != Mode::Full
+            && !full_refresh
+        {
+            return Err(elsewhere(output, &before.location, &location));
+        }
+        let base = before.as_ref().filter(|_| moved.is_none()).map(|before| before.delta_version);
         let table = version.schema().clone();
         Ok(OutputSpec {
             output: id.clone(),
@@ -120,9 +134,24 @@ impl RunService {
     }
 
     pub(super) fn location(&self, mesh: &Mesh, domain: &Domain, output: &Output, major: u32) -> Result<TableLocation> {
-        let storage = domain.storage.as_deref().unwrap_or(&mesh.storage);
+        let storage = domain.storage.as_ref().unwrap_or(&mesh.storage);
         Ok(TableLocation::of(&storage_root(&self.settings.folder, storage)?, output_id(output)?, major))
     }
+}
+
+/// To or from a bucket, or from one to another. A folder that is found under another name is the same folder.
+pub(super) fn has_moved(before: &TableLocation, now: &TableLocation) -> bool {
+    before.root != now.root && [before, now].iter().any(|location| !location.root.starts_with("file:"))
+}
+
+fn elsewhere(output: &Output, before: &TableLocation, now: &TableLocation) -> Error {
+    let message = format!(
+        "the table of output `{}` lies in {}, and its domain now stores in {}",
+        output.name, before.root, now.root
+    );
+    Error::conflict("MW0618", message)
+        .hint("run it once with `--full-refresh`, which builds the table there from everything that its sources have")
+        .hint("if they have no longer all of it, set `storage` back: the table can be read and grows where it is")
 }
 
 pub(super) fn output_id(output: &Output) -> Result<&meshwork_core::id::OutputId> {
@@ -134,8 +163,28 @@ fn is_own(domain: &Domain, product: &Product, to: &str) -> bool {
     to.split_once('.').is_some_and(|(d, output)| domain.name == *d && product.outputs.contains_key(output))
 }
 
+/// The roots on S3 that the run's tables lie in (D11).
+pub(super) fn storage_for(
+    mesh: &Mesh,
+    inputs: &BTreeMap<String, InputSpec>,
+    outputs: &[OutputSpec],
+) -> Vec<StorageSpec> {
+    let read = inputs.values().filter_map(|input| match input {
+        InputSpec::Governed(table) => Some(&table.location.root),
+        InputSpec::Source(_) => None,
+    });
+    let referred = outputs.iter().flat_map(|output| output.references.values()).map(|table| &table.location.root);
+    let written = outputs.iter().map(|output| &output.location.root);
+    let roots: BTreeSet<&String> = read.chain(referred).chain(written).collect();
+    roots.into_iter().filter_map(|root| storage_of(mesh, root)).collect()
+}
+
 /// A storage root as an absolute URL. Folders may be relative to the mesh's.
-pub fn storage_root(folder: &Path, storage: &str) -> Result<String> {
+pub fn storage_root(folder: &Path, storage: &Storage) -> Result<String> {
+    let storage = match storage {
+        Storage::S3(store) => return Ok(store.url.clone()),
+        Storage::Folder(storage) => storage,
+    };
     let path = match storage.split_once("://") {
         Some(("file", path)) => PathBuf::from(path),
         Some((scheme, _)) => {
@@ -247,11 +296,11 @@ mod tests {
 
     #[test]
     fn storage_is_an_absolute_folder_url() {
-        let root = |storage| storage_root(Path::new("/srv/my mesh"), storage).unwrap();
+        let root = |storage: &str| storage_root(Path::new("/srv/my mesh"), &storage.into()).unwrap();
         assert_eq!(root("data"), "file:///srv/my%20mesh/data/");
         assert_eq!(root("./a/../b/"), "file:///srv/my%20mesh/b/");
         assert_eq!(root("/var/lake"), "file:///var/lake/");
         assert_eq!(root("file:///var/lake/"), "file:///var/lake/");
-        assert_eq!(storage_root(Path::new("/srv"), "s3://bucket/x").unwrap_err().code, "MW0650");
+        assert_eq!(storage_root(Path::new("/srv"), &"gs://bucket/x".into()).unwrap_err().code, "MW0650");
     }
 }

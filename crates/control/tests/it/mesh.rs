@@ -80,10 +80,10 @@ async fn members_apply_their_domain_and_nothing_else() {
     assert_eq!(refused(&hr).await, "MW0741", "another domain");
     assert_eq!(refused(&mesh([domain("nowhere", [])])).await, "MW0741", "one that is not there");
     let mut moved = declared();
-    moved.domains.get_mut("sales").expect("there").storage = Some("elsewhere".to_owned());
+    moved.domains.get_mut("sales").expect("there").storage = Some("elsewhere".into());
     assert_eq!(refused(&moved).await, "MW0741", "where it stores");
     let mut renamed = declared();
-    renamed.storage = "other".to_owned();
+    renamed.storage = "other".into();
     assert_eq!(refused(&renamed).await, "MW0741", "the mesh itself");
     let mut meddling = declared();
     meddling.policies.push(PolicyFile {

@@ -6,7 +6,7 @@ use super::outputs::Output;
 use super::report::Report;
 use crate::Severity;
 use crate::manifest::product::{InputManifest, OutputManifest};
-use crate::product::{Incremental, Merge, MissingRows, Mode, OnViolation, Scheme, SourceKind};
+use crate::product::{Incremental, Merge, MissingRows, Mode, OnViolation, SourceKind};
 use crate::quality::Rule;
 use crate::reader::{Spanned, shown};
 
@@ -176,9 +176,7 @@ fn way(input: &InputManifest) -> Option<&Spanned<Incremental>> {
 }
 
 fn is_database(kind: &SourceKind) -> bool {
-    // What lies on other machines is fetched whole: nothing tells which of it is new before that.
-    let elsewhere = kind.files().is_none_or(|files| files.scheme() != Scheme::Folder);
-    elsewhere || matches!(kind, SourceKind::Sqlite { .. } | SourceKind::Delta { .. })
+    kind.files().is_none() || matches!(kind, SourceKind::Sqlite { .. } | SourceKind::Delta { .. })
 }
 
 /// Each way fits its input, and some output of the product grows by it.

@@ -252,7 +252,15 @@ fn the_mesh_file() {
     );
     expect(
         &[("mesh.yaml", "storage: data", "storage: s3://bucket/x")],
-        &["MW0118 mesh.yaml:2:10+13 storage on `s3://` is not available in this version / Use a folder."],
+        &[
+            "MW0112 mesh.yaml:2:10+13 a storage on S3 says with which credentials it is written / Write `storage: { url: s3://bucket/prefix, access_key_id: ${secret:NAME}, secret_access_key: ${secret:NAME} }`.",
+        ],
+    );
+    expect(
+        &[("mesh.yaml", "storage: data", "storage: gs://bucket/x")],
+        &[
+            "MW0118 mesh.yaml:2:10+13 storage on `gs://` is not available in this version / Use a folder, or `s3://bucket/prefix`.",
+        ],
     );
     expect(
         &[("mesh.yaml", "storage: data", "storage: ../data")],
@@ -275,6 +283,42 @@ fn storage_roots_lie_apart() {
         ],
     );
     expect(&[(SALES, "owner: sales_team", "owner: sales_team\nstorage: data2")], &[]);
+    // Prefixes of one bucket, whatever the address is spelled like.
+    let keys = "access_key_id: \"${secret:id}\", secret_access_key: \"${secret:key}\"";
+    let of_mesh = format!("storage: {{ url: s3://lake/all, endpoint: https://minio, {keys} }}");
+    let of_sales =
+        |url: &str| format!("owner: sales_team\nstorage: {{ url: \"{url}\", endpoint: https://MINIO:443, {keys} }}");
+    for (url, apart) in [
+        ("s3://lake/all", false),
+        ("s3://lake//all/sales/", false),
+        ("s3://lake", false),
+        ("s3://lake/alles", true),
+        ("s3://lake/sales", true),
+        ("s3://other/all", true),
+    ] {
+        let found = codes(&[("mesh.yaml", "storage: data", &of_mesh), (SALES, "owner: sales_team", &of_sales(url))]);
+        assert_eq!(found, if apart { vec![] } else { vec!["MW0132"] }, "{url}");
+    }
+}
+
+#[test]
+fn a_storage_on_s3() {
+    let of = |storage: &str| codes(&[("mesh.yaml", "storage: data", &format!("storage: {storage}"))]);
+    let keys = "access_key_id: \"${secret:id}\", secret_access_key: \"${secret:key}\"";
+    assert_eq!(of(&format!("{{ url: s3://lake, {keys} }}")), [""; 0]);
+    assert_eq!(of("{ url: s3://lake }"), ["MW0112"], "without credentials");
+    assert_eq!(of("{ url: s3://lake, access_key_id: AKIA, secret_access_key: hunter2 }"), ["MW0130", "MW0130"]);
+    for url in ["s3://l", "s3://lake/../x", "s3://lake/a b", "https://lake", "s3://", "lake"] {
+        assert_eq!(of(&format!("{{ url: \"{url}\", {keys} }}")), ["MW0123"], "{url}");
+    }
+    assert_eq!(of(&format!("{{ url: s3://lake, connection: lake, {keys} }}")), ["MW0113"]);
+    let listed = |egress: &str| {
+        let storage =
+            format!("storage: {{ url: s3://lake, endpoint: http://127.0.0.1:9000, {keys} }}\negress: {egress}");
+        codes(&[("mesh.yaml", "storage: data", &storage)])
+    };
+    assert_eq!(listed("[\"127.0.0.1:9000\", localhost]"), [""; 0]);
+    assert_eq!(listed("[\"127.0.0.1:9001\", localhost]"), ["MW0165"]);
 }
 
 #[test]

@@ -162,7 +162,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0132",
         title: "Storage roots overlap",
-        help: "Each storage root belongs to one domain (or to the mesh). If one lies inside another, a domain could write where another's tables are.",
+        help: "Each storage root belongs to one domain (or to the mesh). If one lies inside another, a domain could write where another's tables are. Of buckets the name and the prefix are compared and not the address, because two addresses may lead to one store.",
     },
     CodeInfo {
         code: "MW0133",
@@ -317,8 +317,8 @@ pub const CODES: &[CodeInfo] = &[
     },
     CodeInfo {
         code: "MW0165",
-        title: "The mesh does not let sources connect there",
-        help: "`egress` of mesh.yaml lists the hosts that sources may connect to, and this one is not among them. The list belongs to the mesh's owners: a domain cannot widen it.",
+        title: "The mesh does not let connections go there",
+        help: "`egress` of mesh.yaml lists the hosts that sources and storage may connect to, and this one is not among them. The list belongs to the mesh's owners: a domain cannot widen it.",
     },
     CodeInfo {
         code: "MW0170",

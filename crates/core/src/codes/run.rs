@@ -67,9 +67,34 @@ pub const CODES: &[CodeInfo] = &[
                the query in steps, each a CTE, or move a part of it into an output of its own. Please report the SQL.",
     },
     CodeInfo {
+        code: "MW0617",
+        title: "a store that does not create an object only once",
+        help: "Every commit of a table creates one object of the log, on condition that it is not there yet \
+               (`If-None-Match: *`). The store behind this storage root let several writers do it, or put a second object over \
+               the first: two runs could overwrite each other's commit unseen, so nothing is written there. Use a store that \
+               honours the condition: AWS S3, MinIO, Ceph, Cloudflare R2, versitygw. A gateway or proxy before it may drop the \
+               header. `meshwork doctor` asks the store again.",
+    },
+    CodeInfo {
+        code: "MW0618",
+        title: "a table that grows lies in another storage",
+        help: "The storage root of the domain (or of the mesh) is another one than when the table was published. The new \
+               root has no table yet, and one of mode `append` or `merge` cannot be built from what is new alone. Run it with \
+               `--full-refresh`: it is built there from everything that its sources have. Until then the table is read where \
+               it was.",
+    },
+    CodeInfo {
+        code: "MW0619",
+        title: "a storage root that the mesh does not know",
+        help: "A table lies in a bucket of which the applied mesh does not say how it is reached. Name it as `storage` in \
+               mesh.yaml or domain.yaml, with `access_key_id` and `secret_access_key`, and apply. Roots that were in use \
+               before stay known, so that what was published there can be read.",
+    },
+    CodeInfo {
         code: "MW0620",
         title: "a storage that is not available",
-        help: "The storage root has a scheme that this version cannot write to. Local folders work.",
+        help: "The storage root has a scheme that this version cannot write to, or no credentials. Local folders and \
+               S3-compatible stores work.",
     },
     CodeInfo {
         code: "MW0621",
@@ -115,7 +140,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0650",
         title: "The storage root cannot be used",
-        help: "Data lies under `storage` of `mesh.yaml` or `domain.yaml`: a folder, absolute or relative to the mesh folder. Other kinds of storage are refused, so that nothing is written where it is not expected.",
+        help: "Data lies under `storage` of `mesh.yaml` or `domain.yaml`: a folder, absolute or relative to the mesh folder, or a prefix of a bucket (`s3://…`). Other kinds of storage are refused, so that nothing is written where it is not expected.",
     },
     CodeInfo {
         code: "MW0651",

@@ -35,9 +35,12 @@ impl FileKind {
 /// (place, keys): `*` in a place stands for any key or item.
 type Rules = &'static [(&'static str, &'static [&'static str])];
 
-const MESH: Rules = &[("", &["name", "description", "storage", "retention", "defaults"])];
-const DOMAIN: Rules =
-    &[("", &["domain", "renamed_from", "description", "owner", "members", "storage", "retention", "connections"])];
+const STORAGE: (&str, &[&str]) = ("/storage", &["url", "endpoint", "region", "path_style"]);
+const MESH: Rules = &[("", &["name", "description", "storage", "retention", "defaults"]), STORAGE];
+const DOMAIN: Rules = &[
+    ("", &["domain", "renamed_from", "description", "owner", "members", "storage", "retention", "connections"]),
+    STORAGE,
+];
 const PRODUCT: Rules = &[
     (
         "",

@@ -54,6 +54,8 @@ pub(super) enum ConnectionManifest {
         endpoint: Option<String>,
         /// Default: `us-east-1`.
         region: Option<String>,
+        /// Whether the bucket stands in the path and not in the host's name. Default: true where there is an `endpoint`.
+        path_style: Option<bool>,
         /// A reference to a secret.
         access_key_id: Option<String>,
         /// A reference to a secret.
@@ -137,10 +139,11 @@ fn database(fields: &Fields<'_>) -> DatabaseConnection {
     }
 }
 
-fn s3(fields: &Fields<'_>) -> S3Connection {
+pub(super) fn s3(fields: &Fields<'_>) -> S3Connection {
     let connection = S3Connection {
         endpoint: endpoint(fields),
         region: optional(fields, "region"),
+        path_style: fields.bool("path_style"),
         access_key_id: secret(fields, "access_key_id"),
         secret_access_key: secret(fields, "secret_access_key"),
         session_token: secret(fields, "session_token"),

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use super::connection::{self, ConnectionManifest};
-use super::text;
+use super::storage;
 use crate::mesh::Connection;
 use crate::name::Name;
 use crate::reader::{Fields, Findings, Spanned, shown};
+use crate::storage::Storage;
 use crate::yaml::Node;
 
 /// A domain: who owns it, and what its products may connect to.
@@ -27,11 +28,12 @@ pub struct DomainManifest {
     #[schemars(default)]
     pub members: Vec<String>,
     /// A storage root of its own, as `storage` in mesh.yaml.
-    pub storage: Option<Spanned<String>>,
+    #[schemars(with = "Option<storage::StorageManifest>")]
+    pub storage: Option<Spanned<Storage>>,
     /// How long old publications of its products stay readable, as `retention` in mesh.yaml.
     #[schemars(with = "Option<String>")]
     pub retention: Option<Spanned<u64>>,
-    /// Databases, S3 stores and web servers that its sources (and its storage) name.
+    /// Databases, S3 stores and web servers that its sources name.
     #[schemars(with = "BTreeMap<Name, ConnectionManifest>", default)]
     pub connections: Vec<(Spanned<Name>, Connection)>,
 }
@@ -45,7 +47,7 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node, folder: &str) -> Opt
         description: fields.string("description"),
         owner: super::product::or_fallback(fields.required_name("owner"), "owner", fields.at()),
         members: members(&fields),
-        storage: fields.text("storage").and_then(|text| text::storage_root(findings, text)),
+        storage: storage::read(findings, &fields),
         retention: text::retention(&fields),
         connections: fields
             .named("connections")

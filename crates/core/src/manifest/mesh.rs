@@ -2,11 +2,12 @@
 
 use schemars::JsonSchema;
 
-use super::{product, text};
+use super::{product, storage};
 use crate::egress::Destination;
 use crate::name::Name;
 use crate::product::Status;
 use crate::reader::{Fields, Findings, Spanned, shown};
+use crate::storage::Storage;
 use crate::yaml::Node;
 
 /// The mesh: its name, where data is kept.
@@ -17,9 +18,9 @@ pub struct MeshManifest {
     pub name: Spanned<Name>,
     /// What the mesh is for.
     pub description: Option<String>,
-    /// Default storage root: a folder relative to the mesh folder, an absolute folder, or a `file://` URL. Default:
-    /// `.meshwork/data`.
-    pub storage: Option<Spanned<String>>,
+    /// Storage root of domains without one of their own. Default: the folder `.meshwork/data`.
+    #[schemars(with = "Option<storage::StorageManifest>")]
+    pub storage: Option<Spanned<Storage>>,
     /// Hosts that sources may connect to: `host`, `host:port`, `*.example.com` or an address. Without a list every host may
     /// be reached but this machine and its link, which must always be listed for HTTP and S3.
     #[schemars(with = "Option<Vec<String>>")]
@@ -49,7 +50,7 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node) -> Option<MeshManife
     let manifest = MeshManifest {
         name: product::or_fallback(fields.required_name("name"), "mesh", fields.at()),
         description: fields.string("description"),
-        storage: fields.text("storage").and_then(|text| text::storage_root(findings, text)),
+        storage: storage::read(findings, &fields),
         egress: egress(&fields),
         retention: text::retention(&fields),
         defaults: fields.fields("defaults").map(defaults).unwrap_or_default(),

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 
 use super::incremental::incremental;
 use super::product::SourceInput;
-use super::text::{inner_path, refuse_template, source_path};
+use super::text::{refuse_template, source_path};
 use crate::name::Name;
 use crate::product::{Absent, CsvOptions, Files, JsonOptions, Scheme, SourceKind, record_path};
 use crate::reader::{Fields, Spanned, shown};
@@ -61,8 +61,10 @@ pub(super) enum SourceManifest {
     },
     /// A Delta table: its folder.
     Delta {
-        /// The table's folder, relative to the domain's folder.
+        /// The table's folder, relative to the domain's folder, or `s3://bucket/folder`.
         path: String,
+        /// For `s3://`: a connection of domain.yaml.
+        connection: Option<Name>,
         /// A version of it. Default: the newest.
         version: Option<u64>,
     },
@@ -112,9 +114,14 @@ pub(super) fn read(outer: &Fields<'_>) -> Option<SourceInput> {
             (files.map(|files| SourceKind::Sqlite { files, table, query }), at(&fields, span))
         }
         "delta" => {
-            let path = fields.required_text("path").and_then(|text| inner_path(fields.findings(), text));
+            let files = files(&fields);
+            if let Some(files) = files.as_ref().filter(|files| files.scheme() == Scheme::Http) {
+                let message = format!("`{}`: Delta tables are not read over HTTP", shown(&files.path));
+                let hint = "Name a folder of the domain, or `s3://bucket/folder`.";
+                fields.findings().error_hinting("MW0118", fields.span_of("path"), message, hint);
+            }
             let version = fields.u64("version").map(|version| version.value);
-            (path.map(|path| SourceKind::Delta { files: Files::at(path.value), version }), span)
+            (files.map(|files| SourceKind::Delta { files, version }), at(&fields, span))
         }
         "postgres" => {
             let connection = fields.required_name("connection");

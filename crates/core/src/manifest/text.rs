@@ -109,15 +109,15 @@ fn normalised(path: &str) -> String {
     path.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
 }
 
-/// A storage root: a folder or a `file://` URL.
-pub fn storage_root(findings: &Findings<'_>, text: Spanned<&str>) -> Option<Spanned<String>> {
+/// A storage root on this machine: a folder or a `file://` URL.
+pub fn storage_folder(findings: &Findings<'_>, text: Spanned<&str>) -> Option<Spanned<String>> {
     if refuse_template(findings, text) {
         return None;
     }
     if let Some((scheme, rest)) = text.value.split_once("://") {
         if scheme != "file" {
             let message = format!("storage on `{}://` is not available in this version", shown(scheme));
-            findings.error_hinting("MW0118", text.span, message, "Use a folder.");
+            findings.error_hinting("MW0118", text.span, message, "Use a folder, or `s3://bucket/prefix`.");
             return None;
         }
         if !rest.starts_with('/') {

@@ -3,6 +3,7 @@
 use crate::mesh::{Domain, Mesh};
 use crate::name::Name;
 use crate::product::Status;
+use crate::storage::StorageRoot;
 
 use super::identity::predecessor;
 
@@ -10,6 +11,7 @@ use super::identity::predecessor;
 /// pruned. A checkout without classifications or without mesh-wide policies leaves the applied ones in force.
 pub fn resulting(applied: Option<&Mesh>, declared: &Mesh, prune: bool) -> Mesh {
     let mut next = declared.clone();
+    next.former_storage.clear();
     let Some(applied) = applied else { return next };
     next.id.clone_from(&applied.id);
     for domain in next.domains.values_mut() {
@@ -36,7 +38,21 @@ pub fn resulting(applied: Option<&Mesh>, declared: &Mesh, prune: bool) -> Mesh {
         Some(domain) => !is_declared(applied, declared, domain),
     });
     next.policies.extend(stays.cloned());
+    next.former_storage = former_storage(applied, &next);
     next
+}
+
+/// Every root that was one and is none any more.
+fn former_storage(applied: &Mesh, next: &Mesh) -> Vec<StorageRoot> {
+    let now: Vec<String> = next.s3_roots().map(|root| root.storage.url).collect();
+    let mut former: Vec<StorageRoot> = Vec::new();
+    // One that is in use is known better than one of before.
+    for root in applied.s3_roots().chain(applied.former_storage.iter().cloned()) {
+        if !now.contains(&root.storage.url) && former.iter().all(|known| known.storage.url != root.storage.url) {
+            former.push(root);
+        }
+    }
+    former
 }
 
 /// Products that are applied and not retired, in domains that the checkout holds, but that it does not hold.

@@ -141,7 +141,8 @@ impl World {
             id: None,
             name: name("acme"),
             description: None,
-            storage: "storage".to_owned(),
+            storage: "storage".into(),
+            former_storage: Vec::new(),
             egress: crate::egress::Egress::default(),
             retention: None,
             classifications: vec![

@@ -40,7 +40,7 @@ pub async fn describe(located: &Located, table: Option<&str>, access: &Access) -
             (SourceSpec::Delta { files, version: None }, ProposedSource::File { kind: "delta", path, table: None });
         return Ok(Described { spec, source, typed: true });
     }
-    let found = access.files(&located.name, &files, &Meter::default()).await?;
+    let found = access.files(&located.name, &files, &None, &Meter::default()).await?;
     let first = found.first().cloned().ok_or_else(|| nothing(&located.shown))?;
     let (format, csv) = in_background(move || {
         let format = guess::format(&first)?;
@@ -97,7 +97,7 @@ pub async fn located(
     let mut reads = spec.clone();
     if let (SourceSpec::Json { files, options }, ProposedSource::Json { options: proposed, .. }) = (&spec, &mut source)
     {
-        let found = access.files(&located.name, files, &Meter::default()).await?;
+        let found = access.files(&located.name, files, &None, &Meter::default()).await?;
         if found.len() > 1 {
             // What one of the files lacks is no fault of the source.
             proposed.absent = Absent::Null;

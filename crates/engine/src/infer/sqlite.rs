@@ -19,7 +19,7 @@ pub async fn tables(
     bounds: Bounds,
     heard: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Vec<Examined>> {
-    let found = access.files(&located.name, files, &Meter::default()).await?;
+    let found = access.files(&located.name, files, &None, &Meter::default()).await?;
     let [file] = found.as_slice() else {
         return Err(Error::usage("MW1101", format!("`{}` are several SQLite files", located.shown))
             .hint("take them over one by one: each may hold several tables"));

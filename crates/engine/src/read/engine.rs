@@ -16,6 +16,7 @@ use super::listing::ListingCache;
 use super::planned;
 use super::planners::Planners;
 use super::snapshot::SnapshotCache;
+use crate::storage::Stores;
 
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -28,6 +29,8 @@ pub struct EngineConfig {
     /// Table versions kept open, and about how many bytes they may take.
     pub snapshots: usize,
     pub snapshot_bytes: usize,
+    /// Where tables lie.
+    pub stores: Arc<Stores>,
 }
 
 impl EngineConfig {
@@ -38,6 +41,7 @@ impl EngineConfig {
             metadata_cache_bytes: 64 << 20,
             snapshots: 256,
             snapshot_bytes: 64 << 20,
+            stores: Arc::new(Stores::local()),
         }
     }
 }
@@ -81,7 +85,7 @@ impl Engine {
             .build()
             .map_err(|error| failed(&error))?;
         let shared = Shared {
-            snapshots: SnapshotCache::new(config.snapshots, config.snapshot_bytes),
+            snapshots: SnapshotCache::new(config.snapshots, config.snapshot_bytes, Arc::clone(&config.stores)),
             footers,
             listings: ListingCache::default(),
             planners: Planners::new(runtime.handle().clone(), 4 * config.cores.max(1)),

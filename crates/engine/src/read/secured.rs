@@ -127,7 +127,7 @@ impl SecuredTable {
 
     /// Every file of the table lies below it.
     pub fn folder(&self) -> &object_store::path::Path {
-        &self.snapshot.folder
+        self.snapshot.folder()
     }
 
     pub fn name(&self) -> String {

@@ -16,7 +16,6 @@ use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFacto
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use deltalake_core::kernel::StructType;
@@ -27,15 +26,15 @@ use meshwork_core::publication::TableLocation;
 use object_store::path::Path;
 
 use crate::native::{COLUMN_ID, column_type, read_type};
-use crate::storage::LogCache;
+use crate::storage::bucket::Bucket;
 use crate::storage::log::{State, TableLog, local_root};
+use crate::storage::site::Site;
+use crate::storage::{LogCache, Stores};
 
 /// Files, schema and statistics of one version. Immutable, so it is cached for as long as there is room.
 #[derive(Debug)]
 pub struct Snapshot {
-    store: ObjectStoreUrl,
-    /// The folder of the table: every file lies below it.
-    pub folder: Path,
+    site: Site,
     /// Columns in the files, then partition columns, as readers see them.
     schema: SchemaRef,
     table: TableSchema,
@@ -56,6 +55,11 @@ impl Snapshot {
         &self.schema
     }
 
+    /// The folder of the table: every file lies below it.
+    pub fn folder(&self) -> &Path {
+        &self.site.folder
+    }
+
     /// The stored column with this identity; by name where the table carries no ids.
     pub fn column(&self, id: &str, name: &str) -> Option<usize> {
         if self.ids.is_empty() { self.schema.index_of(name).ok() } else { self.ids.get(id).copied() }
@@ -68,16 +72,15 @@ impl Snapshot {
         columns: &[usize],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let files = Files { store: &self.store, table: &self.table, schema: &self.schema, files: &self.files };
+        let files = Files { site: &self.site, table: &self.table, schema: &self.schema, files: &self.files };
         files.scan(session, columns, limit)
     }
 
     /// The same table with other data files of it, as their log entries describe them.
     pub fn with_files(&self, adds: &[serde_json::Value]) -> Result<Self> {
-        let files = adds.iter().map(|add| described(add, &self.folder, self.table.file_schema(), &[]));
+        let files = adds.iter().map(|add| described(add, &self.site.folder, self.table.file_schema(), &[]));
         Ok(Self {
-            store: self.store.clone(),
-            folder: self.folder.clone(),
+            site: self.site.clone(),
             schema: Arc::clone(&self.schema),
             table: self.table.clone(),
             ids: self.ids.clone(),
@@ -88,7 +91,7 @@ impl Snapshot {
 
 /// Data files of one table, to be scanned.
 pub struct Files<'a> {
-    pub store: &'a ObjectStoreUrl,
+    pub site: &'a Site,
     pub table: &'a TableSchema,
     /// Columns in the files, then partition columns.
     pub schema: &'a SchemaRef,
@@ -107,7 +110,8 @@ impl Files<'_> {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(columns)?))));
         }
         let config = session.config_options();
-        let store = session.runtime_env().object_store(self.store)?;
+        self.site.introduce(session.runtime_env());
+        let store = session.runtime_env().object_store(&self.site.store)?;
         let cache = session.runtime_env().cache_manager.get_file_metadata_cache();
         let options = TableParquetOptions { global: config.execution.parquet.clone(), ..Default::default() };
         let source = ParquetSource::new(self.table.clone())
@@ -115,7 +119,7 @@ impl Files<'_> {
             .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
         let groups = FileGroup::new(self.files.to_vec()).split_files(session.config().target_partitions().max(1));
         let (groups, statistics) = merged(groups, self.schema)?;
-        let scan = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
+        let scan = FileScanConfigBuilder::new(self.site.store.clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(Some(columns.to_vec()))?
@@ -162,6 +166,7 @@ fn merged(groups: Vec<FileGroup>, schema: &Schema) -> DfResult<(Vec<FileGroup>, 
 pub struct SnapshotCache {
     capacity: usize,
     limit: usize,
+    stores: Arc<Stores>,
     entries: Mutex<VecDeque<(Key, Arc<Snapshot>)>>,
     logs: LogCache,
     hits: AtomicU64,
@@ -172,10 +177,11 @@ type Key = (String, u64);
 
 impl SnapshotCache {
     /// At most so many, and at most about so many bytes of them; as many bytes again for the logs that they come from.
-    pub fn new(capacity: usize, limit: usize) -> Self {
+    pub fn new(capacity: usize, limit: usize, stores: Arc<Stores>) -> Self {
         Self {
             capacity: capacity.max(1),
             limit,
+            stores,
             entries: Mutex::default(),
             logs: LogCache::new(limit),
             hits: AtomicU64::new(0),
@@ -185,12 +191,16 @@ impl SnapshotCache {
 
     pub async fn open(&self, location: &TableLocation, version: u64) -> Result<Arc<Snapshot>> {
         let key = (location.url(), version);
-        if let Some(found) = self.found(&key) {
+        let bucket = self.stores.bucket_of(location).await.map_err(|error| {
+            tracing::error!(url = location.url(), %error, "a storage root cannot be opened");
+            unopened()
+        })?;
+        if let Some(found) = self.found(&key, bucket.as_deref()) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(found);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
-        let snapshot = Arc::new(load(location, version, &self.logs).await?);
+        let snapshot = Arc::new(load(&self.stores, location, version, &self.logs).await?);
         let mut entries = self.lock();
         entries.push_back((key, Arc::clone(&snapshot)));
         let mut bytes: usize = entries.iter().map(|(_, snapshot)| snapshot.bytes()).sum();
@@ -202,10 +212,13 @@ impl SnapshotCache {
         Ok(snapshot)
     }
 
-    fn found(&self, key: &Key) -> Option<Arc<Snapshot>> {
+    fn found(&self, key: &Key, bucket: Option<&Bucket>) -> Option<Arc<Snapshot>> {
         let mut entries = self.lock();
         let at = entries.iter().position(|(known, _)| known == key)?;
         let entry = entries.remove(at)?;
+        if !entry.1.site.is_through(bucket) {
+            return None;
+        }
         let snapshot = Arc::clone(&entry.1);
         entries.push_back(entry);
         Some(snapshot)
@@ -229,6 +242,10 @@ impl SnapshotCache {
 fn unreadable(location: &TableLocation, version: u64, why: &dyn std::fmt::Display) -> Error {
     // The place of the files is no reader's business: it goes to the log.
     tracing::error!(url = location.url(), version, %why, "a published table version cannot be opened");
+    unopened()
+}
+
+fn unopened() -> Error {
     Error::environment("MW0818", "the data of a published table cannot be opened")
         .hint("the owner of the product finds the reason in the server's log, and can run the product again")
 }
@@ -237,20 +254,25 @@ fn unreadable(location: &TableLocation, version: u64, why: &dyn std::fmt::Displa
 const READ_FEATURES: [&str; 5] =
     ["timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "deletionVectors", "columnMapping"];
 
-async fn load(location: &TableLocation, version: u64, logs: &LogCache) -> Result<Snapshot> {
-    if let Some((log, state)) = own(location, version, logs).await {
+async fn load(stores: &Stores, location: &TableLocation, version: u64, logs: &LogCache) -> Result<Snapshot> {
+    if let Some((log, state)) = own(stores, location, version, logs).await {
         return of_state(location, version, &log, &state);
     }
-    foreign(location, version).await
+    foreign(stores, location, version).await
 }
 
 /// The state of a table that this platform writes, from its log; `None` for others, and where that fails.
-async fn own(location: &TableLocation, version: u64, logs: &LogCache) -> Option<(TableLog, Arc<State>)> {
+async fn own(
+    stores: &Stores,
+    location: &TableLocation,
+    version: u64,
+    logs: &LogCache,
+) -> Option<(TableLog, Arc<State>)> {
     // Opening a store makes its folder.
-    if !local_root(location).ok()?.is_dir() {
+    if local_root(location).is_ok_and(|root| !root.is_dir()) {
         return None;
     }
-    let log = TableLog::open(location, false).ok()?;
+    let log = TableLog::open(stores, location, false).await.ok()?;
     log.commit(version).await.ok()??.run()?;
     let state = logs.state(&log, version).await.ok()?;
     state.is_plain().then_some((log, state))
@@ -264,9 +286,10 @@ fn of_state(location: &TableLocation, version: u64, log: &TableLog, state: &Stat
     let declared: StructType = serde_json::from_str(text).map_err(|error| fail(&error))?;
     let stored: Schema = (&declared).try_into_arrow().map_err(|error| fail(&error))?;
     let columns = Columns::of(&stored, &[])?;
-    let folder = Path::from_absolute_path(log.data_file("")?).map_err(|error| fail(&error))?;
-    let files = state.adds().map(|add| described(add, &folder, &columns.file_schema, &[])).collect::<Result<_>>()?;
-    Ok(columns.snapshot(ObjectStoreUrl::local_filesystem(), folder, files))
+    let site = log.site().map_err(|error| fail(&error))?;
+    let files = state.adds().map(|add| described(add, &site.folder, &columns.file_schema, &[]));
+    let files = files.collect::<Result<_>>()?;
+    Ok(columns.snapshot(site, files))
 }
 
 /// The columns of a table as readers see them.
@@ -298,17 +321,27 @@ impl Columns {
         Ok(Self { file_schema, in_paths, schema, ids })
     }
 
-    fn snapshot(self, store: ObjectStoreUrl, folder: Path, files: Vec<PartitionedFile>) -> Snapshot {
+    fn snapshot(self, site: Site, files: Vec<PartitionedFile>) -> Snapshot {
         let table = TableSchema::builder(self.file_schema).with_table_partition_cols(self.in_paths).build();
-        Snapshot { store, folder, schema: self.schema, table, ids: self.ids, files }
+        Snapshot { site, schema: self.schema, table, ids: self.ids, files }
     }
 }
 
-/// A table that others write, or one in a store that only they reach.
-async fn foreign(location: &TableLocation, version: u64) -> Result<Snapshot> {
+/// A table that others write, or one whose log says more than ours do.
+async fn foreign(stores: &Stores, location: &TableLocation, version: u64) -> Result<Snapshot> {
     let fail = |why: &dyn std::fmt::Display| unreadable(location, version, why);
-    let url = url::Url::parse(&location.url()).map_err(|error| fail(&error))?;
-    let table = deltalake_core::open_table_with_version(url, version).await.map_err(|error| fail(&error))?;
+    let (table, site) = match stores.bucket_of(location).await? {
+        Some(_) => {
+            let log = TableLog::open(stores, location, false).await?;
+            (log.delta_table(version).await.map_err(|error| fail(&error))?, log.site()?)
+        }
+        None => {
+            let url = url::Url::parse(&location.url()).map_err(|error| fail(&error))?;
+            let table = deltalake_core::open_table_with_version(url, version).await.map_err(|error| fail(&error))?;
+            let folder = table.table_url().to_file_path().map_err(|()| fail(&"it is no folder"))?;
+            (table, Site::local(&folder)?)
+        }
+    };
     let state = table.snapshot().map_err(|error| fail(&error))?;
     let snapshot = state.snapshot();
     let settings = snapshot.metadata().configuration();
@@ -326,7 +359,7 @@ async fn foreign(location: &TableLocation, version: u64) -> Result<Snapshot> {
 
     let partitions: Vec<String> = snapshot.metadata().partition_columns().iter().map(ToString::to_string).collect();
     let columns = Columns::of(&snapshot.arrow_schema(), &partitions)?;
-    let folder = Path::from_url_path(table.table_url().path()).map_err(|error| fail(&error))?;
+    let folder = &site.folder;
     let mut files = Vec::new();
     for view in snapshot.log_data().iter() {
         if view.deletion_vector_descriptor().is_some() {
@@ -347,14 +380,7 @@ async fn foreign(location: &TableLocation, version: u64) -> Result<Snapshot> {
         let statistics = statistics(&columns.file_schema, rows, view.stats().as_deref(), size);
         files.push(file.with_statistics(Arc::new(statistics)));
     }
-    let store = ObjectStoreUrl::parse(table.table_url().as_str().split_at(scheme_end(table.table_url())).0)
-        .map_err(|error| fail(&error))?;
-    Ok(columns.snapshot(store, folder, files))
-}
-
-/// Where the path of a URL starts.
-fn scheme_end(url: &url::Url) -> usize {
-    url.as_str().len() - url.path().len() - url.query().map_or(0, |query| query.len() + 1)
+    Ok(columns.snapshot(site, files))
 }
 
 fn unsupported(feature: &str) -> Error {

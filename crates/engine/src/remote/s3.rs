@@ -23,42 +23,7 @@ pub async fn open(
     egress: &Egress,
     patience: Patience,
 ) -> Result<AmazonS3> {
-    let region = connection.region.as_deref().unwrap_or("us-east-1");
-    let endpoint = match &connection.endpoint {
-        Some(endpoint) => endpoint.clone(),
-        None => format!("https://{bucket}.s3.{region}.amazonaws.com"),
-    };
-    let url = url::Url::parse(&endpoint).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
-    let Some((url, host)) = url.and_then(|url| Some((url.clone(), url.host_str()?.to_owned()))) else {
-        return Err(Error::check("MW0546", format!("`{endpoint}` is not the address of an S3 store"))
-            .hint("write `endpoint: https://host:port` in the connection"));
-    };
-    let port = url.port_or_known_default().unwrap_or(443);
-    // Also where the host is an address, which clients do not resolve.
-    addresses(Port::Web, &host, port, egress).await?;
-    let ca = connection.ca.as_ref().map(|ca| secrets.resolve(domain, ca)).transpose()?;
-    let http = reqwest::Client::builder()
-        .use_preconfigured_tls(tls::config(Trust::Verified, ca.as_deref())?)
-        .dns_resolver(Arc::new(Resolver { port, egress: egress.clone() }))
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .connect_timeout(patience.connecting)
-        .read_timeout(patience.waiting)
-        .build()
-        .map_err(|error| Error::internal("MW0546", format!("no HTTP client: {error}")))?;
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(bucket)
-        .with_region(region)
-        .with_allow_http(url.scheme() == "http")
-        .with_virtual_hosted_style_request(connection.endpoint.is_none())
-        .with_endpoint(&endpoint)
-        .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_http_connector(Connector(http))
-        .with_retry(RetryConfig {
-            backoff: BackoffConfig { init_backoff: patience.pause, max_backoff: patience.pause * 8, base: 2.0 },
-            max_retries: patience.attempts.saturating_sub(1) as usize,
-            retry_timeout: patience.waiting * 2,
-        });
+    let mut builder = Address::find(bucket, connection, domain, secrets, egress, patience).await?.builder;
     // Without credentials of the domain's own the store is asked as anybody: never with those of this machine.
     builder = match (&connection.access_key_id, &connection.secret_access_key) {
         (Some(id), Some(key)) => builder
@@ -70,6 +35,74 @@ pub async fn open(
         builder = builder.with_token(secrets.resolve(domain, token)?);
     }
     builder.build().map_err(|error| fault(&format!("the bucket `{bucket}`"), &error))
+}
+
+/// A bucket that may be connected to, before anybody has said with which credentials.
+pub struct Address {
+    pub builder: AmazonS3Builder,
+    pub http: reqwest::Client,
+    pub region: String,
+    /// Of the bucket itself, with `/` at its end.
+    pub url: url::Url,
+}
+
+impl Address {
+    pub async fn find(
+        bucket: &str,
+        connection: &S3Connection,
+        domain: &str,
+        secrets: &Secrets,
+        egress: &Egress,
+        patience: Patience,
+    ) -> Result<Self> {
+        let region = connection.region.clone().unwrap_or_else(|| "us-east-1".to_owned());
+        let given = match &connection.endpoint {
+            Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+            None => format!("https://s3.{region}.amazonaws.com"),
+        };
+        let in_path = connection.path_style.unwrap_or(connection.endpoint.is_some());
+        let endpoint = match given.split_once("://") {
+            Some((scheme, host)) if !in_path => format!("{scheme}://{bucket}.{host}"),
+            _ => given,
+        };
+        let of_bucket = if in_path { format!("{endpoint}/{bucket}/") } else { format!("{endpoint}/") };
+        let url = url::Url::parse(&of_bucket).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
+        let Some((url, host)) = url.and_then(|url| Some((url.clone(), url.host_str()?.to_owned()))) else {
+            return Err(Error::check("MW0546", format!("`{endpoint}` is not the address of an S3 store"))
+                .hint("write `endpoint: https://host:port` in the connection"));
+        };
+        let port = url.port_or_known_default().unwrap_or(443);
+        // Also where the host is an address, which clients do not resolve.
+        let found = tokio::time::timeout(patience.connecting, addresses(Port::Web, &host, port, egress)).await;
+        found.map_err(|_| {
+            Error::environment("MW0541", format!("the host `{host}` is not found in time"))
+                .hint("check this machine's name service")
+        })??;
+        let ca = connection.ca.as_ref().map(|ca| secrets.resolve(domain, ca)).transpose()?;
+        let http = reqwest::Client::builder()
+            .use_preconfigured_tls(tls::config(Trust::Verified, ca.as_deref())?)
+            .dns_resolver(Arc::new(Resolver { port, egress: egress.clone() }))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(patience.connecting)
+            .read_timeout(patience.waiting)
+            .build()
+            .map_err(|error| Error::internal("MW0546", format!("no HTTP client: {error}")))?;
+        let builder = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_region(&region)
+            .with_allow_http(url.scheme() == "http")
+            .with_virtual_hosted_style_request(!in_path)
+            .with_endpoint(&endpoint)
+            .with_conditional_put(S3ConditionalPut::ETagMatch)
+            .with_http_connector(Connector(http.clone()))
+            .with_retry(RetryConfig {
+                backoff: BackoffConfig { init_backoff: patience.pause, max_backoff: patience.pause * 8, base: 2.0 },
+                max_retries: patience.attempts.saturating_sub(1) as usize,
+                retry_timeout: patience.waiting * 2,
+            });
+        Ok(Self { builder, http, region, url })
+    }
 }
 
 #[derive(Debug)]

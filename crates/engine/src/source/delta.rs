@@ -1,7 +1,7 @@
 //! Delta tables of others, at their newest or at a pinned version, through delta-rs' own reader, which knows column
 //! mapping and deletion vectors.
 
-use std::path::Path as FsPath;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::compute::cast;
@@ -13,15 +13,22 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::SessionContext;
-use deltalake_core::DeltaTable;
 use deltalake_core::kernel::StorageType;
+use deltalake_core::logstore::{StorageConfig, default_logstore};
+use deltalake_core::{DeltaTable, DeltaTableBuilder};
 use futures::{StreamExt, TryStreamExt};
 use meshwork_control::port::data::FilesSpec;
+use meshwork_core::egress::Egress;
+use meshwork_core::mesh::S3Connection;
 use meshwork_core::{Error, Result};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use url::Url;
 
 use super::file::{confine, find_folder};
-use super::{Reading, Source};
+use super::{Access, Reading, Source};
+use crate::remote::s3;
 
 struct DeltaSource {
     input: String,
@@ -37,8 +44,14 @@ impl std::fmt::Debug for DeltaSource {
     }
 }
 
-pub async fn open(input: &str, files: &FilesSpec, version: Option<u64>, reading: Reading) -> Result<Arc<dyn Source>> {
-    let table = load(input, files, version).await?;
+pub async fn open(
+    input: &str,
+    files: &FilesSpec,
+    version: Option<u64>,
+    reading: Reading,
+    access: &Access,
+) -> Result<Arc<dyn Source>> {
+    let table = load(input, files, version, access).await?;
     let failed = |error: &dyn std::fmt::Display| unreadable(input, error);
     let context: SessionContext = deltalake_core::delta_datafusion::create_session().into_inner();
     table.update_datafusion_session(&context.state()).map_err(|error| failed(&error))?;
@@ -49,24 +62,59 @@ pub async fn open(input: &str, files: &FilesSpec, version: Option<u64>, reading:
     Ok(Arc::new(DeltaSource { input: input.to_owned(), schema, provider, context, reading }))
 }
 
-async fn load(input: &str, files: &FilesSpec, version: Option<u64>) -> Result<DeltaTable> {
-    let FilesSpec::Folder { folder, path } = files else {
-        return Err(Error::usage("MW0537", format!("input `{input}`: Delta tables are read from the domain's folder"))
-            .hint("read the Parquet files of another store, or copy the table's folder"));
+async fn load(input: &str, files: &FilesSpec, version: Option<u64>, access: &Access) -> Result<DeltaTable> {
+    let (path, mut table, folder) = match files {
+        FilesSpec::Folder { folder, path } => {
+            let (root, at) = find_folder(input, folder, path)?;
+            let url = Url::from_directory_path(&at).map_err(|()| unreadable(input, &"its folder has no address"))?;
+            let table = DeltaTableBuilder::from_url(url).and_then(DeltaTableBuilder::build);
+            (path, table.map_err(|error| unreadable(input, &error))?, Some((root, at)))
+        }
+        FilesSpec::S3 { url, connection, egress } => {
+            (url, in_bucket(input, url, connection, egress, access).await?, None)
+        }
+        FilesSpec::Http { .. } => {
+            return Err(Error::usage("MW0537", format!("input `{input}`: Delta tables are not read over HTTP"))
+                .hint("read it from the domain's folder or from a bucket"));
+        }
     };
-    let (root, at) = find_folder(input, folder, path)?;
-    let url = Url::from_directory_path(&at).map_err(|()| unreadable(input, &"its folder has no address"))?;
-    let table = match version {
-        Some(version) => deltalake_core::open_table_with_version(url, version).await,
-        None => deltalake_core::open_table(url).await,
+    let loaded = match version {
+        Some(version) => table.load_version(version).await,
+        None => table.load().await,
     };
-    let table = table.map_err(|error| no_table(input, path, version, &error))?;
-    inside(input, &table, &root, &at)?;
+    loaded.map_err(|error| no_table(input, path, version, &error))?;
+    inside(input, &table, folder.as_ref())?;
     Ok(table)
 }
 
+/// A table in a bucket, through a connection of the domain.
+async fn in_bucket(
+    input: &str,
+    url: &str,
+    connection: &S3Connection,
+    egress: &Egress,
+    access: &Access,
+) -> Result<DeltaTable> {
+    let broken = || {
+        Error::check("MW0546", format!("input `{input}`: `{url}` is not a folder of a bucket"))
+            .hint("write `s3://bucket/folder`")
+    };
+    let (bucket, folder) = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(broken)?;
+    let store = s3::open(bucket, connection, &access.domain, &access.secrets, egress, access.patience).await;
+    let store: Arc<dyn ObjectStore> =
+        Arc::new(store.map_err(|error| Error { message: format!("input `{input}`: {}", error.message), ..error })?);
+    let folder = Path::parse(folder.trim_end_matches('/')).map_err(|_| broken())?;
+    // Whatever its credentials are, what it cannot answer now is told as such, and not as a table that is not there.
+    if let Some(Err(error)) = store.list(Some(&folder.clone().join("_delta_log"))).next().await {
+        return Err(s3::fault(&format!("input `{input}`: `{url}`"), &error));
+    }
+    let url = Url::parse(&format!("{}/", url.trim_end_matches('/'))).map_err(|_| broken())?;
+    let table = Arc::new(PrefixStore::new(Arc::clone(&store), folder));
+    Ok(DeltaTable::new(default_logstore(table, store, &url, &StorageConfig::default())))
+}
+
 /// The log is the domain's to write: the files that it names lie in the table's folder, too (D27).
-fn inside(input: &str, table: &DeltaTable, root: &FsPath, at: &FsPath) -> Result<()> {
+fn inside(input: &str, table: &DeltaTable, folder: Option<&(PathBuf, PathBuf)>) -> Result<()> {
     let snapshot = table.snapshot().map_err(|error| unreadable(input, &error))?;
     for file in snapshot.snapshot().log_data().iter() {
         let name = file.path();
@@ -80,6 +128,7 @@ fn inside(input: &str, table: &DeltaTable, root: &FsPath, at: &FsPath) -> Result
             )
             .hint("a Delta table is read only where all of its files lie in its own folder"));
         }
+        let Some((root, at)) = folder else { continue };
         let path = at.join(name.as_ref());
         if path.exists() {
             confine(&format!("input `{input}`: a file of the table"), root, &path)?;

@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
 use super::file::SourceFile;
-use super::{Meter, Secrets};
+use super::{Identity, Meter, Secrets, Selection};
 use crate::remote::{Patience, egress};
 
 /// What sources of one run need beside their description.
@@ -61,27 +61,45 @@ impl Access {
         }
     }
 
-    /// The files of a source, fetched where they lie elsewhere.
-    pub async fn files(&self, input: &str, files: &FilesSpec, meter: &Meter) -> Result<Vec<SourceFile>> {
-        let (key, fetched) = match files {
-            FilesSpec::Folder { folder, path } => return super::file::find(input, folder, path),
-            FilesSpec::S3 { url, .. } | FilesSpec::Http { url, .. } => (url.clone(), &self.spool.fetched),
-        };
+    /// The files of a source, or those of them that are named, fetched where they lie elsewhere.
+    pub async fn files(
+        &self,
+        input: &str,
+        files: &FilesSpec,
+        only: &Selection,
+        meter: &Meter,
+    ) -> Result<Vec<SourceFile>> {
+        let is_wanted = |name: &str| only.as_ref().is_none_or(|only| only.contains(name));
         // Outputs of one run see the same files, and a second attempt at a plan does not fetch them again.
-        let mut fetched = fetched.lock().await;
-        if let Some(files) = fetched.get(&key) {
-            return Ok(files.clone());
-        }
         let found = match files {
-            FilesSpec::Folder { .. } => Ok(Vec::new()),
-            FilesSpec::S3 { url, connection, egress } => s3::fetch(self, url, connection, egress, meter).await,
-            FilesSpec::Http { url, connection, egress } => {
-                http::fetch(self, url, connection.as_ref(), egress, meter).await.map(|file| vec![file])
+            FilesSpec::Folder { folder, path } => {
+                let (input, folder, path) = (input.to_owned(), folder.clone(), path.clone());
+                let mut found = super::in_background(move || super::file::find(&input, &folder, &path)).await?;
+                found.retain(|file| is_wanted(&file.name));
+                return Ok(found);
             }
-        }
-        .map_err(|error| of_input(input, error))?;
-        fetched.insert(key, found.clone());
-        Ok(found)
+            FilesSpec::S3 { url, connection, egress } => {
+                let mut fetched = self.spool.fetched.lock().await;
+                s3::fetch(self, url, connection, egress, &is_wanted, &mut fetched, meter).await
+            }
+            FilesSpec::Http { url, connection, egress } => {
+                let mut fetched = self.spool.fetched.lock().await;
+                http::fetch(self, url, connection.as_ref(), egress, &mut fetched, meter).await.map(|file| vec![file])
+            }
+        };
+        found.map_err(|error| of_input(input, error))
+    }
+
+    /// What their server says of the files of a source now. Nothing is fetched.
+    pub async fn identities(&self, input: &str, files: &FilesSpec) -> Result<Vec<Identity>> {
+        let found = match files {
+            FilesSpec::Folder { .. } => return Ok(Vec::new()),
+            FilesSpec::S3 { url, connection, egress } => s3::identities(self, url, connection, egress).await,
+            FilesSpec::Http { url, connection, egress } => {
+                http::identity(self, url, connection.as_ref(), egress).await.map(|file| vec![file])
+            }
+        };
+        found.map_err(|error| of_input(input, error))
     }
 }
 
@@ -101,7 +119,16 @@ pub struct Spool {
     limit: u64,
     used: AtomicU64,
     files: AtomicU64,
-    fetched: Mutex<BTreeMap<String, Vec<SourceFile>>>,
+    fetched: Mutex<Fetched>,
+}
+
+/// What a run has of other machines.
+#[derive(Debug, Default)]
+struct Fetched {
+    /// Objects of a source, by its address.
+    listed: BTreeMap<String, Vec<object_store::ObjectMeta>>,
+    /// By the name of the file.
+    files: BTreeMap<String, SourceFile>,
 }
 
 impl Spool {

@@ -58,7 +58,7 @@ impl SourceFile {
         let meta = self.open()?.metadata().map_err(|error| self.unreadable(&error))?;
         let modified = meta.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
         let modified = modified.and_then(|since| i64::try_from(since.as_nanos()).ok());
-        Ok(Identity { name: self.name.clone(), size: meta.len(), modified, digest: None })
+        Ok(Identity { name: self.name.clone(), size: meta.len(), modified, digest: None, etag: None })
     }
 
     /// SHA-256 over its bytes.
@@ -80,7 +80,8 @@ impl SourceFile {
     }
 }
 
-/// By what a file is known again. The same name, size and time mean the same bytes; otherwise the digest decides.
+/// By what a file is known again. The same name, size and time (or ETag) mean the same bytes; otherwise the digest
+/// decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub name: String,
@@ -91,12 +92,17 @@ pub struct Identity {
     pub modified: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// What the server of a file elsewhere says that stands for its bytes: another content has another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 impl Identity {
     /// Certainly the same, without reading it.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name && self.size == other.size && self.modified.is_some() && self.modified == other.modified
+        let dated = self.modified.is_some() && self.modified == other.modified;
+        let tagged = self.etag.is_some() && self.etag == other.etag;
+        self.name == other.name && self.size == other.size && (dated || tagged)
     }
 }
 

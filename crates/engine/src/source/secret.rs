@@ -21,6 +21,12 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
+    /// The environment variable that holds the secret behind a reference; `None` where it is no reference.
+    pub fn variable(domain: &str, reference: &str) -> Option<String> {
+        let name = reference.strip_prefix("${secret:")?.strip_suffix('}')?;
+        Some(format!("MW_SECRET_{domain}_{name}").replace('-', "_").to_ascii_uppercase())
+    }
+
     /// The secret behind a reference.
     pub fn resolve(&self, domain: &str, reference: &str) -> Result<String> {
         let Some(name) = reference.strip_prefix("${secret:").and_then(|rest| rest.strip_suffix('}')) else {

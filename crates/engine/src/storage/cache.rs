@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::TryStreamExt;
 use meshwork_core::Result;
 
 use super::log::{State, TableLog};
@@ -40,8 +41,8 @@ impl LogCache {
             return Ok(state);
         };
         self.hits.fetch_add(1, Ordering::Relaxed);
-        for at in known + 1..=version {
-            let commit = log.present(at).await?;
+        let mut commits = log.commits(known + 1..=version);
+        while let Some(commit) = commits.try_next().await? {
             Arc::make_mut(&mut state).apply(commit);
         }
         self.put(log.url(), version, &state);

@@ -3,7 +3,6 @@
 
 use arrow::compute::{filter_record_batch, is_not_null, or};
 use bytes::Bytes;
-use deltalake_core::DeltaTableBuilder;
 use deltalake_core::checkpoints::create_checkpoint;
 use meshwork_core::Result;
 use object_store::ObjectStoreExt;
@@ -37,13 +36,7 @@ pub async fn write_if_missing(log: &TableLog, version: u64) {
 
 async fn write(log: &TableLog, version: u64) -> Result<(), String> {
     let shown = |error: &dyn std::fmt::Display| error.to_string();
-    let url = url::Url::parse(&format!("{}/", log.url())).map_err(|error| shown(&error))?;
-    let table = DeltaTableBuilder::from_url(url)
-        .map(|builder| builder.with_version(version))
-        .map_err(|error| shown(&error))?
-        .load()
-        .await
-        .map_err(|error| shown(&error))?;
+    let table = log.delta_table(version).await.map_err(|error| shown(&error))?;
     create_checkpoint(&table, None).await.map_err(|error| shown(&error))?;
     let hint = log.table().clone().join("_delta_log").join("_last_checkpoint");
     for file in [name(log, version), hint] {

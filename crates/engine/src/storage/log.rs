@@ -8,6 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use deltalake_core::logstore::{StorageConfig, default_logstore};
+use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::{Error, Result};
 use object_store::path::Path;
@@ -16,16 +20,29 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions}
 use serde_json::Value;
 use url::Url;
 
+use super::bucket::Bucket;
 use super::checkpoint;
 use super::durable::DurableLocal;
 use super::fault::storage_error;
+use super::site::Site;
+use super::stores::Stores;
 
 #[derive(Clone, Debug)]
 pub struct TableLog {
-    store: Arc<DurableLocal>,
+    root: Root,
+    /// The table's folder, in the store of the root.
     table: Path,
     url: String,
 }
+
+#[derive(Clone, Debug)]
+enum Root {
+    Local(Arc<DurableLocal>),
+    S3(Arc<Bucket>),
+}
+
+/// Requests at a time for one table's log.
+const AHEAD: usize = 16;
 
 /// One commit, as far as publishing needs it.
 #[derive(Clone, Debug)]
@@ -74,46 +91,134 @@ pub enum Put {
 }
 
 impl TableLog {
-    pub fn open(location: &TableLocation, flush: bool) -> Result<Self> {
+    pub async fn open(stores: &Stores, location: &TableLocation, flush: bool) -> Result<Self> {
+        let url = location.url();
+        if let Some(bucket) = stores.bucket_of(location).await? {
+            let table = bucket.path(&location.path);
+            return Ok(Self { root: Root::S3(bucket), table, url });
+        }
         let root = local_root(location)?;
         let store = DurableLocal::open(&root, flush)
             .map_err(|error| storage_error(&format!("opening the storage root {}", root.display()), &error))?;
-        Ok(Self { store: Arc::new(store), table: Path::from(location.path.as_str()), url: location.url() })
+        Ok(Self { root: Root::Local(Arc::new(store)), table: Path::from(location.path.as_str()), url })
     }
 
     /// The table's own folder as a store.
     pub fn table_store(&self) -> Arc<dyn ObjectStore> {
-        Arc::new(PrefixStore::new(Arc::clone(&self.store) as Arc<dyn ObjectStore>, self.table.clone()))
+        let store: Arc<dyn ObjectStore> = match &self.root {
+            Root::Local(store) => Arc::clone(store) as _,
+            Root::S3(bucket) => Arc::clone(&bucket.objects),
+        };
+        Arc::new(PrefixStore::new(store, self.table.clone()))
     }
 
-    pub fn store(&self) -> &DurableLocal {
-        &self.store
+    pub fn store(&self) -> &dyn ObjectStore {
+        match &self.root {
+            Root::Local(store) => store.as_ref(),
+            Root::S3(bucket) => bucket.objects.as_ref(),
+        }
+    }
+
+    /// The folder of this machine that the table is; `None` for one in a bucket.
+    pub fn folder(&self) -> Result<Option<PathBuf>> {
+        match &self.root {
+            Root::Local(_) => self.data_file("").map(Some),
+            Root::S3(_) => Ok(None),
+        }
+    }
+
+    pub fn bucket(&self) -> Option<&Bucket> {
+        match &self.root {
+            Root::Local(_) => None,
+            Root::S3(bucket) => Some(bucket),
+        }
     }
 
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Flushes a file that was not written through this store, and the name of it.
+    /// Flushes a file that was not written through this store, and the name of it. What a bucket has answered for is kept.
     pub async fn settle(&self, location: &Path) -> Result<()> {
-        self.store.flush(location).await.map_err(|error| self.fault("flushing a file of", &error))
+        let Root::Local(store) = &self.root else { return Ok(()) };
+        store.flush(location).await.map_err(|error| self.fault("flushing a file of", &error))
     }
 
     pub fn table(&self) -> &Path {
         &self.table
     }
 
-    /// The local file of a data file of this table.
-    pub fn data_file(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn data_file(&self, name: &str) -> Result<PathBuf> {
+        let Root::Local(store) = &self.root else {
+            return Err(Error::internal("MW0620", format!("{} is no folder of this machine", self.url)));
+        };
         let path = Path::from(format!("{}/{name}", self.table));
-        self.store.file(&path).map_err(|error| self.fault("finding a data file of", &error))
+        store.file(&path).map_err(|error| self.fault("finding a data file of", &error))
+    }
+
+    /// Where sessions find the table's files.
+    pub fn site(&self) -> Result<Site> {
+        match &self.root {
+            Root::Local(_) => Site::local(&self.data_file("")?),
+            Root::S3(bucket) => Site::of(bucket, self.table.clone()),
+        }
+    }
+
+    /// Bytes of a data file; `None` where there is none.
+    pub async fn size_of(&self, name: &str) -> Result<Option<u64>> {
+        match &self.root {
+            Root::Local(_) => Ok(std::fs::metadata(self.data_file(name)?).ok().map(|meta| meta.len())),
+            Root::S3(bucket) => match bucket.objects.head(&Path::from(format!("{}/{name}", self.table))).await {
+                Ok(found) => Ok(Some(found.size)),
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(self.fault("looking for a data file of", &error)),
+            },
+        }
+    }
+
+    /// Everything below the table's folder with its size.
+    pub async fn sizes(&self) -> Result<BTreeMap<String, u64>> {
+        let prefix = format!("{}/", self.table);
+        let name = |meta: object_store::ObjectMeta| {
+            (meta.location.as_ref().strip_prefix(&prefix).unwrap_or_default().to_owned(), meta.size)
+        };
+        let listed = self.store().list(Some(&self.table)).map_ok(name).try_collect().await;
+        listed.map_err(|error| self.fault("listing", &error))
+    }
+
+    /// Removes a data file that nothing refers to. One that cannot be removed now the collector will find.
+    pub async fn discard(&self, name: &str) {
+        match &self.root {
+            Root::Local(_) => {
+                let _ = self.data_file(name).map(std::fs::remove_file);
+            }
+            Root::S3(bucket) => {
+                let _ = bucket.objects.delete(&Path::from(format!("{}/{name}", self.table))).await;
+            }
+        }
+    }
+
+    /// A version of the table as delta-rs opens it.
+    pub async fn delta_table(&self, version: u64) -> Result<DeltaTable, DeltaTableError> {
+        let url = Url::parse(&format!("{}/", self.url))
+            .map_err(|_| DeltaTableError::InvalidTableLocation(self.url.clone()))?;
+        match &self.root {
+            Root::Local(_) => DeltaTableBuilder::from_url(url)?.with_version(version).load().await,
+            Root::S3(bucket) => {
+                let root = Arc::clone(&bucket.objects);
+                let mut table =
+                    DeltaTable::new(default_logstore(self.table_store(), root, &url, &StorageConfig::default()));
+                table.load_version(version).await?;
+                Ok(table)
+            }
+        }
     }
 
     fn entry(&self, version: u64) -> Path {
         self.table.clone().join("_delta_log").join(format!("{version:020}.json"))
     }
 
-    fn fault(&self, what: &str, error: &(dyn std::error::Error + 'static)) -> Error {
+    pub fn fault(&self, what: &str, error: &(dyn std::error::Error + 'static)) -> Error {
         storage_error(&format!("{what} the table {}", self.url), error)
     }
 
@@ -134,7 +239,7 @@ impl TableLog {
     /// All files of the log, by name.
     pub async fn entries(&self) -> Result<Vec<ObjectMeta>> {
         let folder = self.table.clone().join("_delta_log");
-        let mut listed = match self.store.list_with_delimiter(Some(&folder)).await {
+        let mut listed = match self.store().list_with_delimiter(Some(&folder)).await {
             Ok(listed) => listed.objects,
             Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
             Err(error) => return Err(self.fault("listing the log of", &error)),
@@ -161,7 +266,7 @@ impl TableLog {
 
     pub async fn commit(&self, version: u64) -> Result<Option<Commit>> {
         let entry = self.entry(version);
-        let bytes = match self.store.get(&entry).await {
+        let bytes = match self.store().get(&entry).await {
             Ok(found) => found.bytes().await.map_err(|error| self.fault("reading the log of", &error))?,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(self.fault("reading the log of", &error)),
@@ -178,22 +283,36 @@ impl TableLog {
             .hint("restore the `_delta_log` folder from a backup; publications keep being served as long as their files are there")
     }
 
-    /// Creates the entry of a version. `Taken` when it exists, whoever wrote it.
+    /// Creates the entry of a version. `Taken` when it exists, whoever wrote it: that may have been this very request,
+    /// repeated because its answer was lost.
     pub async fn put(&self, version: u64, bytes: Bytes) -> Result<Put> {
         let entry = self.entry(version);
-        match self.store.put_opts(&entry, bytes.into(), PutOptions::from(PutMode::Create)).await {
-            Ok(_) => Ok(Put::Written),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::Taken),
-            Err(error) => Err(self.fault("committing to", &error)),
+        let mut pause = self.bucket().map(|bucket| bucket.patience.pause).unwrap_or_default();
+        let mut attempts = self.bucket().map_or(1, |bucket| bucket.patience.attempts);
+        loop {
+            let options = PutOptions::from(PutMode::Create);
+            let error = match self.store().put_opts(&entry, bytes.clone().into(), options).await {
+                Ok(_) => return Ok(Put::Written),
+                Err(object_store::Error::AlreadyExists { .. }) if self.bucket().is_none() => return Ok(Put::Taken),
+                Err(error) => error,
+            };
+            attempts -= 1;
+            // A store may refuse two writers at once (409), or take an entry and never say so.
+            match self.store().head(&entry).await {
+                Ok(_) if self.bucket().is_some() => return Ok(Put::Taken),
+                _ if attempts == 0 => return Err(self.fault("committing to", &error)),
+                _ => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+            }
         }
     }
 
     /// Makes sure that an entry that was found, perhaps of an attempt that died before it could flush, is durable.
     pub async fn flush(&self, version: u64) -> Result<()> {
-        self.store
-            .flush_folder_of(&self.entry(version))
-            .await
-            .map_err(|error| self.fault("flushing the log of", &error))
+        let Root::Local(store) = &self.root else { return Ok(()) };
+        store.flush_folder_of(&self.entry(version)).await.map_err(|error| self.fault("flushing the log of", &error))
     }
 
     /// The data files of a version, and the metadata action in force, from replaying the log up to it.
@@ -202,15 +321,23 @@ impl TableLog {
             Some((at, state)) => (state, at + 1),
             None => (State::default(), 0),
         };
-        for at in first..=version {
-            state.apply(self.present(at).await?);
+        let mut commits = self.commits(first..=version);
+        while let Some(commit) = commits.try_next().await? {
+            state.apply(commit);
         }
+        drop(commits);
         Ok(state)
     }
 
     /// A commit that must be there.
     pub async fn present(&self, version: u64) -> Result<Commit> {
         self.commit(version).await?.ok_or_else(|| self.broken(&format!("commit {version} is missing")))
+    }
+
+    /// Commits that must be there, in order. Of a bucket several are asked for at a time.
+    pub fn commits(&self, versions: std::ops::RangeInclusive<u64>) -> BoxStream<'_, Result<Commit>> {
+        let ahead = if self.bucket().is_some() { AHEAD } else { 1 };
+        futures::stream::iter(versions).map(|at| self.present(at)).buffered(ahead).boxed()
     }
 }
 
@@ -271,12 +398,12 @@ impl State {
     }
 }
 
-/// The folder of a storage root. Only local roots can be written so far.
+/// The folder of a storage root on this machine.
 pub fn local_root(location: &TableLocation) -> Result<PathBuf> {
     let unsupported = || {
         let scheme = location.root.split(':').next().unwrap_or_default();
         Error::usage("MW0620", format!("storage of type `{scheme}` is not available yet"))
-            .hint("use a local folder as `storage` in mesh.yaml or domain.yaml")
+            .hint("use a folder or `s3://bucket/prefix` as `storage` in mesh.yaml or domain.yaml")
     };
     let url = Url::parse(&location.root).map_err(|_| unsupported())?;
     if url.scheme() != "file" {
@@ -293,6 +420,6 @@ mod tests {
     fn only_local_roots() {
         let at = |root: &str| local_root(&TableLocation { root: root.into(), path: "a/v1".into() });
         assert_eq!(at("file:///data/a%20b/").expect("local"), PathBuf::from("/data/a b/"));
-        assert_eq!(at("s3://bucket/").expect_err("remote").code, "MW0620");
+        assert_eq!(at("gs://bucket/").expect_err("remote").code, "MW0620");
     }
 }

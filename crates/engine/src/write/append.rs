@@ -53,7 +53,7 @@ pub async fn append(config: &Arc<WriterConfig>, append: &Append) -> Result<Appen
         append,
         sink: Sink {
             config: Arc::clone(config),
-            log: TableLog::open(&output.location, config.durable)?,
+            log: TableLog::open(&config.stores, &output.location, config.durable).await?,
             schema: file_schema(&stored),
             written: Written::default(),
             what: format!("output `{}`", output.name),
@@ -62,7 +62,7 @@ pub async fn append(config: &Arc<WriterConfig>, append: &Append) -> Result<Appen
     };
     let done = work.run().await;
     if !matches!(&done, Ok(Appended { version: Some(_), .. })) {
-        work.sink.written.discard();
+        work.sink.written.discard().await;
     }
     done
 }
@@ -115,7 +115,7 @@ impl Work<'_> {
                     checkpoint::write_if_due(log, staged.version).await;
                     return Ok(Appended { version: Some(staged.version), clauses, attempts });
                 }
-                Put::Taken if in_time(config, began) => sink.written.discard(),
+                Put::Taken if in_time(config, began) => sink.written.discard().await,
                 Put::Taken => return Err(crowded(&self.append.spec.outputs[0].name)),
             }
         }

@@ -8,7 +8,7 @@ use super::{WriterConfig, vacuum};
 use crate::storage::log::TableLog;
 
 pub async fn collect(config: &WriterConfig, location: &TableLocation, keep: &[u64]) -> Result<Vec<String>> {
-    let log = TableLog::open(location, config.durable)?;
+    let log = TableLog::open(&config.stores, location, config.durable).await?;
     let removed = vacuum::data(&log, keep, false).await?;
     Ok(removed.into_iter().map(|file| file.path).collect())
 }

@@ -31,7 +31,7 @@ async fn commit_output(config: &WriterConfig, run: &RunId, output: &OutputReport
     if staged.is_unchanged() {
         return Ok(staged.version);
     }
-    let log = TableLog::open(&output.location, config.durable)?;
+    let log = TableLog::open(&config.stores, &output.location, config.durable).await?;
     let began = config.clock.now();
     loop {
         match standing(run, output, &log, &staged).await? {
@@ -40,8 +40,7 @@ async fn commit_output(config: &WriterConfig, run: &RunId, output: &OutputReport
             Standing::Behind(newest) => staged = over(&log, &staged, newest).await?,
         }
         for (path, size) in staged.added() {
-            let whole = std::fs::metadata(log.data_file(path)?).is_ok_and(|meta| meta.len() == size);
-            if !whole {
+            if log.size_of(path).await? != Some(size) {
                 return Err(Error::environment(
                     "MW0632",
                     format!("output `{}`: a staged data file is missing", output.name),
@@ -148,7 +147,7 @@ pub async fn committed(config: &WriterConfig, run: &RunId, outputs: &[OutputRepo
             versions.push(None);
             continue;
         }
-        let log = TableLog::open(&output.location, config.durable)?;
+        let log = TableLog::open(&config.stores, &output.location, config.durable).await?;
         let made = log.from(staged.version).await?;
         let own = made.iter().find(|found| found.run() == Some(run.as_str())).map(|found| found.version);
         if let Some(version) = own {
@@ -161,7 +160,7 @@ pub async fn committed(config: &WriterConfig, run: &RunId, outputs: &[OutputRepo
 
 /// Versions in the folder that no run of ours made.
 pub async fn foreign(config: &WriterConfig, location: &TableLocation, known: &[u64]) -> Result<Vec<u64>> {
-    let log = TableLog::open(location, config.durable)?;
+    let log = TableLog::open(&config.stores, location, config.durable).await?;
     let mut foreign = Vec::new();
     for version in log.versions().await? {
         if known.contains(&version) {

@@ -65,7 +65,7 @@ pub async fn small_files(
 
 /// How a version lies in its files.
 pub async fn layout(config: &WriterConfig, location: &TableLocation, version: u64) -> Result<TableLayout> {
-    let log = TableLog::open(location, config.durable)?;
+    let log = TableLog::open(&config.stores, location, config.durable).await?;
     let state = config.logs.state(&log, version).await?;
     let mut layout = TableLayout::default();
     for bytes in state.adds().map(size) {
@@ -97,7 +97,7 @@ pub async fn stage(config: Arc<WriterConfig>, spec: RunSpec, observer: Arc<dyn R
             Ok(Some(done)) => done,
             Ok(None) => continue,
             Err(error) => {
-                written.discard();
+                written.discard().await;
                 return Err(error);
             }
         };
@@ -137,7 +137,7 @@ async fn one(
     written: &Written,
 ) -> Result<Option<(Staged, State)>> {
     let Some(base) = output.base else { return Ok(None) };
-    let log = TableLog::open(&output.location, config.durable)?;
+    let log = TableLog::open(&config.stores, &output.location, config.durable).await?;
     let newest = match newest(&log, output).await? {
         Some(version) => (version, log.replay(version).await?),
         None => return Ok(None),

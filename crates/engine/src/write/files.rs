@@ -9,26 +9,27 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result as DfResult;
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use meshwork_core::Result;
-use object_store::path::Path;
 use serde_json::Value;
 
 use super::check::Pass;
 use super::session;
 use crate::read::snapshot::{Files, described};
-use crate::storage::fault::storage_error;
 use crate::storage::log::TableLog;
+use crate::storage::site::Site;
 
 /// The number of the file that a row stands in, in the order in which the files were given.
 pub const FILE: &str = "__mw_file";
 
 #[derive(Clone, Debug)]
 pub struct DataFiles {
+    /// None of no files.
+    site: Option<Site>,
     schema: SchemaRef,
     table: TableSchema,
     files: Vec<PartitionedFile>,
@@ -40,7 +41,7 @@ impl Default for DataFiles {
     fn default() -> Self {
         let schema = Arc::new(Schema::empty());
         let table = TableSchema::builder(Arc::clone(&schema)).build();
-        Self { schema, table, files: Vec::new(), rows: 0, bytes: 0 }
+        Self { site: None, schema, table, files: Vec::new(), rows: 0, bytes: 0 }
     }
 }
 
@@ -61,14 +62,12 @@ impl DataFiles {
         adds: impl IntoIterator<Item = &'a Value>,
         numbered: bool,
     ) -> Result<Self> {
-        let root = log.data_file("")?;
-        let folder = Path::from_absolute_path(&root)
-            .map_err(|error| storage_error(&format!("finding {}", root.display()), &error))?;
+        let site = log.site()?;
         let (mut files, mut rows, mut bytes) = (Vec::new(), 0, 0);
         for (at, add) in adds.into_iter().enumerate() {
             let number = ScalarValue::Int32(Some(i32::try_from(at).unwrap_or(i32::MAX)));
             let partition = if numbered { vec![number] } else { Vec::new() };
-            files.push(described(add, &folder, schema, &partition)?);
+            files.push(described(add, &site.folder, schema, &partition)?);
             rows += rows_of(add);
             bytes += add.get("size").and_then(Value::as_u64).unwrap_or(0);
         }
@@ -76,6 +75,7 @@ impl DataFiles {
         let behind = if numbered { vec![number] } else { Vec::new() };
         let all: Vec<_> = schema.fields().iter().cloned().chain(behind.iter().cloned()).collect();
         Ok(Self {
+            site: Some(site),
             schema: Arc::new(Schema::new(all)),
             table: TableSchema::builder(Arc::clone(schema)).with_table_partition_cols(behind).build(),
             files,
@@ -125,8 +125,7 @@ impl TableProvider for DataFiles {
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
         let columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        let store = ObjectStoreUrl::local_filesystem();
-        Files { store: &store, table: &self.table, schema: &self.schema, files: &self.files }
-            .scan(session, &columns, limit)
+        let Some(site) = &self.site else { return Ok(Arc::new(EmptyExec::new(Arc::clone(&self.schema)))) };
+        Files { site, table: &self.table, schema: &self.schema, files: &self.files }.scan(session, &columns, limit)
     }
 }

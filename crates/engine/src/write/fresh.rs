@@ -18,7 +18,8 @@ use serde_json::Value;
 
 use super::position::{self, Position, Stored};
 use super::session::{self, Origin};
-use crate::source::{self, Identity, Range};
+use crate::source::{self, Access, Identity, Range};
+use crate::storage::Stores;
 use crate::storage::log::{State, TableLog};
 
 /// How an output takes up its incremental input.
@@ -30,6 +31,8 @@ pub struct Taking<'a> {
     pub missing: MissingRows,
     /// Where the last commit stopped; `None` for a table that is built anew.
     pub before: Option<&'a Stored>,
+    pub stores: &'a Stores,
+    pub access: &'a Access,
 }
 
 /// What there is to take up, and where that leads.
@@ -42,6 +45,10 @@ pub struct Fresh {
 #[derive(Clone, Debug)]
 pub enum Part {
     Nothing,
+    /// No file is new. This one shows the columns: there is no need to fetch all for that.
+    NoFiles {
+        face: String,
+    },
     Everything,
     /// These files of the source, as they are now.
     Files(Vec<Identity>),
@@ -71,7 +78,7 @@ impl Taking<'_> {
 
     /// Files that were not there or are not the same.
     pub async fn files(&self, spec: &SourceSpec, now: Timestamp) -> Result<Fresh> {
-        let Some(found) = source::files(self.input, spec).await? else {
+        let Some(found) = source::files(self.input, spec, self.access).await? else {
             return Err(self.refused("MW0670", "it is not made of files").hint("use `incremental: cursor(column)`"));
         };
         let previous = self.previous(|position| match position {
@@ -84,7 +91,7 @@ impl Taking<'_> {
         let unsure: Vec<&Identity> =
             found.iter().filter(|file| !known.get(&file.name).is_some_and(|k| k.is_same(file))).collect();
         let names = unsure.iter().map(|file| file.name.clone()).collect();
-        let digests = source::digests(self.input, spec, names).await?;
+        let digests = source::digests(self.input, spec, names, self.access).await?;
         let mut all = known.clone();
         let (mut fresh, mut changed) = (Vec::new(), Vec::new());
         for (file, digest) in unsure.into_iter().zip(digests) {
@@ -117,11 +124,11 @@ impl Taking<'_> {
         if self.missing == MissingRows::Delete {
             let present: BTreeSet<&String> = found.iter().map(|file| &file.name).collect();
             let gone = known.keys().any(|name| !present.contains(name));
-            let part = if fresh.is_empty() && !gone { Part::Nothing } else { Part::Files(found.clone()) };
+            let part = if fresh.is_empty() && !gone { nothing(spec, &found) } else { Part::Files(found.clone()) };
             all.retain(|name, _| present.contains(name));
             return Ok(Fresh { part, position: position(all) });
         }
-        let part = if fresh.is_empty() { Part::Nothing } else { Part::Files(fresh) };
+        let part = if fresh.is_empty() { nothing(spec, &found) } else { Part::Files(fresh) };
         Ok(Fresh { part, position: position(all) })
     }
 
@@ -144,7 +151,7 @@ impl Taking<'_> {
             return Ok(Fresh { part: Part::Nothing, position });
         }
         // Read only: nothing of the other product's folder is written.
-        let log = TableLog::open(&table.location, false)?;
+        let log = TableLog::open(self.stores, &table.location, false).await?;
         // Compacted since, and nothing else.
         if position::mark(&log, table.delta_version).await?.same_since.is_some_and(|since| since <= version) {
             return Ok(Fresh { part: Part::Nothing, position });
@@ -215,7 +222,7 @@ impl Taking<'_> {
             }
         }
         for path in added.keys() {
-            if !log.data_file(path)?.exists() {
+            if log.size_of(path).await?.is_none() {
                 return Err(self.gone());
             }
         }
@@ -315,7 +322,7 @@ impl Taking<'_> {
 
     /// After reading: the files are still those that were looked at.
     pub async fn verify(&self, spec: &SourceSpec, read: &[Identity]) -> Result<()> {
-        let now = source::files(self.input, spec).await?.unwrap_or_default();
+        let now = source::files(self.input, spec, self.access).await?.unwrap_or_default();
         let changed: Vec<String> =
             read.iter().filter(|file| !now.contains(file)).map(|file| file.name.clone()).collect();
         if changed.is_empty() {
@@ -326,6 +333,13 @@ impl Taking<'_> {
             format!("output `{}`, input `{}`: {} changed while it was read", self.output, self.input, shown(&changed)),
         )
         .hint("run again when nothing writes there; give files their final name only when they are complete"))
+    }
+}
+
+fn nothing(spec: &SourceSpec, found: &[Identity]) -> Part {
+    match found.iter().min_by_key(|file| file.size) {
+        Some(smallest) if source::is_elsewhere(spec) => Part::NoFiles { face: smallest.name.clone() },
+        _ => Part::Nothing,
     }
 }
 

@@ -90,6 +90,7 @@ impl Opening<'_> {
                 inputs.files.extend(found.map(|files| (name.to_owned(), files)));
                 let only = match fresh.as_ref().map(|fresh| &fresh.part) {
                     Some(Part::Files(files)) => Some(files.iter().map(|file| file.name.clone()).collect()),
+                    Some(Part::NoFiles { face }) => Some(BTreeSet::from([face.clone()])),
                     _ => None,
                 };
                 let fields = &self.output.table.fields;
@@ -148,6 +149,8 @@ impl Opening<'_> {
             mode: self.output.mode,
             missing: self.output.merge.missing_rows,
             before: self.before,
+            stores: &self.config.stores,
+            access: self.access,
         }
     }
 
@@ -163,7 +166,7 @@ impl Opening<'_> {
 
 impl Inputs {
     pub fn nothing_new(&self) -> bool {
-        matches!(&self.fresh, Some((_, Fresh { part: Part::Nothing, .. })))
+        matches!(&self.fresh, Some((_, Fresh { part: Part::Nothing | Part::NoFiles { .. }, .. })))
     }
 }
 

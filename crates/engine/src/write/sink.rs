@@ -1,7 +1,6 @@
 //! Writing data files of one table. No log refers to them yet.
 
 use std::num::NonZeroU64;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
@@ -19,18 +18,17 @@ use crate::storage::log::TableLog;
 
 /// Every data file that a run has written so far.
 #[derive(Clone, Debug, Default)]
-pub struct Written(Arc<Mutex<Vec<PathBuf>>>);
+pub struct Written(Arc<Mutex<Vec<(TableLog, String)>>>);
 
 impl Written {
-    fn add(&self, files: Vec<PathBuf>) {
+    fn add(&self, files: impl Iterator<Item = (TableLog, String)>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
     }
 
-    pub fn discard(&self) {
+    pub async fn discard(&self) {
         let files = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for file in files {
-            // What cannot be removed now, the collector will find.
-            let _ = std::fs::remove_file(file);
+        for (log, name) in files {
+            log.discard(&name).await;
         }
     }
 }
@@ -69,7 +67,7 @@ impl Sink {
     /// Ends a writer; its files as `add` actions.
     pub async fn close(&self, writer: DeltaWriter) -> Result<Vec<Value>> {
         let adds = writer.close().await.map_err(|error| self.fault(&error))?;
-        self.written.add(adds.iter().map(|add| self.log.data_file(&add.path)).collect::<Result<Vec<_>>>()?);
+        self.written.add(adds.iter().map(|add| (self.log.clone(), add.path.clone())));
         adds.iter()
             .map(serde_json::to_value)
             .collect::<Result<Vec<_>, _>>()

@@ -63,7 +63,7 @@ pub async fn stage(config: Arc<WriterConfig>, spec: RunSpec, observer: Arc<dyn R
     };
     let passed = staged.as_ref().is_ok_and(|report| report.outputs.iter().all(|output| gate(&output.clauses)));
     if !passed {
-        written.discard();
+        written.discard().await;
     }
     let mut report = staged?;
     if !passed {
@@ -143,7 +143,7 @@ impl Run {
         let output = &self.spec.outputs[at];
         let context = session::session(&self.spec.limits, &self.config.scratch, self.spec.now, way)?;
         let stored = stored_schema(&output.table);
-        let log = TableLog::open(&output.location, self.config.durable)?;
+        let log = TableLog::open(&self.config.stores, &output.location, self.config.durable).await?;
         let ground = Ground::survey(&log, output, self.spec.full_refresh).await?;
         if let Some(served) = &ground.served {
             still_fits(&output.name, served.state.metadata.as_ref(), &stored)?;

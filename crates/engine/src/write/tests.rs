@@ -2,6 +2,7 @@ mod concurrent;
 mod kinds;
 mod modes;
 mod readers;
+mod s3;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -92,6 +93,7 @@ impl Mesh {
             fencing_token: 1,
             inputs: BTreeMap::from([("raw".to_owned(), self.csv())]),
             incremental: BTreeMap::new(),
+            storage: Vec::new(),
             full_refresh: false,
             outputs: vec![OutputSpec {
                 output: OutputId::new(OUTPUT),

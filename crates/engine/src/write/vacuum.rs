@@ -10,8 +10,8 @@ use futures::TryStreamExt;
 use meshwork_control::port::data::{StoredFile, Vacuumed};
 use meshwork_core::Result;
 use meshwork_core::publication::TableLocation;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 
 use super::{WriterConfig, position};
@@ -20,9 +20,10 @@ use crate::storage::checkpoint;
 use crate::storage::durable::is_leftover;
 use crate::storage::fault::storage_error;
 use crate::storage::log::TableLog;
+use crate::storage::uploads;
 
 pub async fn vacuum(config: &WriterConfig, location: &TableLocation, keep: &[u64], dry_run: bool) -> Result<Vacuumed> {
-    let log = TableLog::open(location, config.durable)?;
+    let log = TableLog::open(&config.stores, location, config.durable).await?;
     let files = data(&log, keep, dry_run).await?;
     failpoint::pass(config.fail_point.as_ref(), "after-vacuum").await?;
     Ok(Vacuumed { files, log: entries(&log, keep, dry_run).await? })
@@ -30,6 +31,8 @@ pub async fn vacuum(config: &WriterConfig, location: &TableLocation, keep: &[u64
 
 /// Removes data files and leftovers.
 pub async fn data(log: &TableLog, keep: &[u64], dry_run: bool) -> Result<Vec<StoredFile>> {
+    // First: an upload that is ended now cannot become a file that the list does not have.
+    let mut removed = cut_off(log, dry_run).await;
     let referred = referred(log, keep).await?;
     let prefix = format!("{}/", log.table());
     let listed: Vec<(Path, u64)> = log
@@ -39,7 +42,6 @@ pub async fn data(log: &TableLog, keep: &[u64], dry_run: bool) -> Result<Vec<Sto
         .try_collect()
         .await
         .map_err(|error| fault(log, &error))?;
-    let mut removed = Vec::new();
     for (location, bytes) in listed {
         let Some(name) = location.as_ref().strip_prefix(&prefix) else { continue };
         let in_log = name.starts_with("_delta_log/");
@@ -51,6 +53,16 @@ pub async fn data(log: &TableLog, keep: &[u64], dry_run: bool) -> Result<Vec<Sto
     removed.extend(leftovers(log, dry_run)?);
     removed.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(removed)
+}
+
+/// Uploads to a bucket that never ended. Not every store and not every key may list them; they cost room, and hide nothing.
+async fn cut_off(log: &TableLog, dry_run: bool) -> Vec<StoredFile> {
+    let Some(bucket) = log.bucket().filter(|_| !dry_run) else { return Vec::new() };
+    let aborted = uploads::abort(bucket, log.table()).await.unwrap_or_else(|error| {
+        tracing::warn!(url = log.url(), %error, "unfinished uploads could not be ended");
+        Vec::new()
+    });
+    aborted.into_iter().map(|path| StoredFile { path, bytes: 0 }).collect()
 }
 
 fn fault(log: &TableLog, error: &object_store::Error) -> meshwork_core::Error {
@@ -77,8 +89,10 @@ async fn referred(log: &TableLog, keep: &[u64]) -> Result<BTreeSet<String>> {
     let mut since: BTreeMap<String, u64> =
         log.replay(first).await?.files.into_keys().map(|path| (path, first)).collect();
     let mut referred = BTreeSet::new();
-    for version in first + 1..=newest {
-        for action in log.present(version).await?.actions {
+    let mut commits = log.commits(first + 1..=newest);
+    while let Some(commit) = commits.try_next().await? {
+        let version = commit.version;
+        for action in commit.actions {
             let path = |kind: &str| action.get(kind)?.get("path").and_then(Value::as_str);
             if let Some(path) = path("add") {
                 since.entry(path.to_owned()).or_insert(version);
@@ -97,8 +111,8 @@ async fn referred(log: &TableLog, keep: &[u64]) -> Result<BTreeSet<String>> {
 
 /// Temporary files, which object stores do not list.
 fn leftovers(log: &TableLog, dry_run: bool) -> Result<Vec<StoredFile>> {
-    let root = log.store().file(log.table()).map_err(|error| storage_error("vacuuming", &error))?;
     let mut removed = Vec::new();
+    let Some(root) = log.folder()? else { return Ok(removed) };
     for folder in [root.clone(), root.join("_delta_log")] {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {

@@ -12,7 +12,7 @@ use meshwork_control::port::backup::{ArchivePlan, Archiver, ByteStream};
 use meshwork_core::effect::{Clock, Timestamp};
 use meshwork_core::error::{Error, Result};
 use meshwork_core::publication::TableLocation;
-use meshwork_engine::storage::{TableFile, files_of};
+use meshwork_engine::storage::{Stores, TableFile, files_of, missing_file};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -29,6 +29,7 @@ pub struct FolderArchiver {
     pub state: PathBuf,
     pub temporary: PathBuf,
     pub clock: Arc<dyn Clock>,
+    pub stores: Arc<Stores>,
 }
 
 #[async_trait]
@@ -51,13 +52,18 @@ impl Archiver for FolderArchiver {
             versions.entry(output.location.clone()).or_default().insert(output.delta_version);
         }
         for (location, versions) in versions {
-            let Some(root) = roots.iter().find(|root| root.url == location.root && root.packed.is_some()) else {
-                continue;
-            };
             let Some(newest) = versions.last() else { continue };
+            let packed = roots.iter().find(|root| root.url == location.root).and_then(|root| root.packed.as_ref());
+            let Some(packed) = packed else {
+                // What stays where it is is there now: a backup that could not be used is none.
+                match missing_file(&self.stores, &location, *newest).await? {
+                    None => continue,
+                    Some(file) => return Err(not_there(&file)),
+                }
+            };
             // Older versions may have been vacuumed; readers of those get the error that they got before.
-            for file in files_of(&location, *newest).await? {
-                needed.insert((root.packed.clone().unwrap_or_default(), file));
+            for file in files_of(&self.stores, &location, *newest).await? {
+                needed.insert((packed.clone(), file));
             }
         }
         let (sender, receiver) = mpsc::channel(WAITING);
@@ -164,8 +170,7 @@ impl Packing {
         for (packed, file) in &self.needed {
             let name = format!("{packed}/{}", file.path);
             if writer.sums.get(&name).is_none_or(|found| found.bytes != file.bytes) {
-                return Err(Error::environment("MW1093", format!("the published file {} was not there to be packed", file.path))
-                    .hint("was the table vacuumed meanwhile? take the backup again; `meshwork doctor` tells if it is missing for good"));
+                return Err(not_there(file));
             }
         }
         let sums = std::mem::take(&mut writer.sums);
@@ -173,6 +178,12 @@ impl Packing {
         let encoder = writer.tar.into_inner().map_err(broken)?;
         encoder.finish().and_then(|mut sending| sending.flush()).map_err(broken)
     }
+}
+
+fn not_there(file: &TableFile) -> Error {
+    Error::environment("MW1093", format!("the published file {} was not there to be packed", file.path)).hint(
+        "was the table vacuumed meanwhile? take the backup again; `meshwork doctor` tells if it is missing for good",
+    )
 }
 
 fn is_data(path: &Path) -> bool {

@@ -9,7 +9,7 @@ use clap::Args;
 use futures::StreamExt;
 use indicatif::HumanBytes;
 use meshwork_core::error::{Error, Result};
-use meshwork_engine::storage::files_of;
+use meshwork_engine::storage::missing_file;
 use meshwork_store::{StateFolder, settle_copy};
 use serde_json::json;
 
@@ -145,17 +145,10 @@ async fn examine(platform: &Platform) -> Result<Proof> {
     let mut tables = 0;
     for publication in platform.app.publications.current().await? {
         for output in &publication.outputs {
-            if !output.location.root.starts_with("file:") {
-                continue;
-            }
-            for file in files_of(&output.location, output.delta_version).await? {
-                let path = url::Url::parse(&output.location.root).ok().and_then(|root| root.to_file_path().ok());
-                let path = path.unwrap_or_default().join(&file.path);
-                let there = std::fs::metadata(&path).is_ok_and(|about| about.len() == file.bytes);
-                if !there {
-                    return Err(Error::environment("MW1094", format!("{} is missing or cut off", path.display()))
-                        .hint("run the product again in the restored mesh, or restore another backup"));
-                }
+            if let Some(file) = missing_file(&platform.stores, &output.location, output.delta_version).await? {
+                let path = format!("{}{}", output.location.root, file.path);
+                return Err(Error::environment("MW1094", format!("{path} is missing or cut off"))
+                    .hint("run the product again in the restored mesh, or restore another backup"));
             }
             tables += 1;
         }

@@ -140,6 +140,7 @@ async fn stage(folder: &Path, mesh: &Mesh, domain: &str, product: &str) -> RunRe
         fencing_token: 1,
         inputs: inputs.collect(),
         incremental: BTreeMap::new(),
+        storage: Vec::new(),
         outputs: outputs.collect(),
         full_refresh: false,
         limits: RunLimits { memory_bytes: 1 << 30, spill_bytes: 1 << 30, time: Duration::from_secs(120), cores: 2 },

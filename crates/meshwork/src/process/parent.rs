@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use meshwork_control::port::data::{RunEvent, RunSpec};
+use meshwork_control::port::data::{RunEvent, RunSpec, StorageSpec};
 use meshwork_control::port::process::{RunChild, RunProcess};
 use meshwork_core::error::{Error, Result};
 use meshwork_core::id::MeshId;
+use meshwork_engine::source::Secrets;
+use meshwork_engine::storage::Stores;
 use meshwork_store::claim_root;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -28,19 +31,30 @@ pub struct SelfProcess {
     pub fault: Option<String>,
     /// Storage roots are claimed for it before anything is written there.
     pub mesh: MeshId,
+    pub stores: Arc<Stores>,
 }
 
 #[async_trait]
 impl RunProcess for SelfProcess {
     async fn start(&self, spec: &RunSpec) -> Result<Box<dyn RunChild>> {
         for output in &spec.outputs {
-            let path = url::Url::parse(&output.location.root).ok().and_then(|url| url.to_file_path().ok());
-            claim_root(&path.ok_or_else(|| not_local(&output.location.root))?, &self.mesh)?;
+            let root = &output.location.root;
+            match url::Url::parse(root).ok().and_then(|url| url.to_file_path().ok()) {
+                Some(path) => claim_root(&path, &self.mesh)?,
+                None => self.stores.claim(root, self.mesh.as_str()).await?,
+            }
         }
         let folder = Folder::create(self.temporary.join(format!("run-{}", spec.run)))?;
         let mut command = Command::new(&self.program);
         command.arg("__run").env_clear().env(config::CHILD_TEMPORARY, &folder.0).current_dir(&folder.0);
         command.envs(config::secrets_of(spec.product.split('.').next().unwrap_or_default()));
+        // Those of other namespaces that its tables' storage needs, and no others of these.
+        let known = config::secrets();
+        for StorageSpec { root, .. } in &spec.storage {
+            let references = root.storage.connection.references();
+            let names = references.filter_map(|reference| Secrets::variable(&root.namespace, reference));
+            command.envs(names.filter_map(|name| known.get_key_value(&name)));
+        }
         if self.secrets.is_dir() {
             command.env(config::CHILD_SECRETS, &self.secrets);
         }
@@ -71,10 +85,6 @@ impl RunProcess for SelfProcess {
             _folder: folder,
         }))
     }
-}
-
-fn not_local(root: &str) -> Error {
-    Error::usage("MW0650", format!("the storage root {root} is not a local folder"))
 }
 
 fn not_started(error: &std::io::Error) -> Error {

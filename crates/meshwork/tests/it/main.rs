@@ -17,6 +17,7 @@ mod mesh;
 mod modes;
 mod publish;
 mod redteam;
+mod s3;
 mod serve;
 mod shell;
 mod sources;

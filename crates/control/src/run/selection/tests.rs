@@ -16,6 +16,7 @@ fn mesh(lines: &[&str]) -> Mesh {
         name: name("acme"),
         description: None,
         storage: "data".into(),
+        former_storage: Vec::new(),
         egress: meshwork_core::egress::Egress::default(),
         retention: None,
         classifications: vec![],

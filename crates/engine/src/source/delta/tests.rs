@@ -1,12 +1,15 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::util::pretty::pretty_format_batches;
+use meshwork_core::egress::Destination;
+use meshwork_testkit::S3;
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::source::{Face, SourceTable};
+use crate::source::{Face, Secrets, SourceTable};
 
 /// A data file with rows (id, name), under the names that the file itself has for them.
 fn data(folder: &Path, name: &str, columns: [&str; 2], ids: &[i64]) -> u64 {
@@ -56,7 +59,14 @@ fn add(path: &str, size: u64) -> Value {
 
 async fn rows(folder: &Path, version: Option<u64>) -> Result<String> {
     let files = FilesSpec::Folder { folder: folder.to_owned(), path: "t".into() };
-    let source = open("lake", &files, version, Reading::default()).await?;
+    rows_of(&files, version).await
+}
+
+async fn rows_of(files: &FilesSpec, version: Option<u64>) -> Result<String> {
+    let variables = [("ID", S3::KEY_ID), ("KEY", S3::KEY)];
+    let variables = variables.map(|(name, value)| (format!("MW_SECRET_SALES_{name}"), value.to_owned()));
+    let secrets = Secrets { variables: BTreeMap::from(variables), folder: None };
+    let source = open("lake", files, version, Reading::default(), &Access::here("sales", secrets)).await?;
     let context = SessionContext::new();
     context.register_table("t", Arc::new(SourceTable::new(source, Face::Plain))).expect("registers");
     let batches = context.sql("SELECT name, id FROM t ORDER BY id").await.expect("plans").collect().await;
@@ -155,5 +165,39 @@ async fn a_log_that_names_files_elsewhere_is_refused() {
     commit(&table, 0, &[protocol(&[]), metadata(&plain_fields(), &json!({})), add("link.parquet", size)]);
     assert_eq!(rows(folder.path(), None).await.expect_err("a link").code, "MW0503");
     let escape = FilesSpec::Folder { folder: folder.path().to_owned(), path: "../x".into() };
-    assert_eq!(open("lake", &escape, None, Reading::default()).await.expect_err("outside").code, "MW0503");
+    assert_eq!(
+        open("lake", &escape, None, Reading::default(), &Access::here("sales", Secrets::default()))
+            .await
+            .expect_err("outside")
+            .code,
+        "MW0503"
+    );
+}
+
+#[tokio::test]
+async fn a_table_in_a_bucket() {
+    let server = S3::start(&["lake"]).expect("versitygw");
+    let table = server.bucket("lake").join("tables/t");
+    let first = data(&table, "a.parquet", ["id", "name"], &[1, 2]);
+    commit(&table, 0, &[protocol(&[]), metadata(&plain_fields(), &json!({})), add("a.parquet", first)]);
+    let second = data(&table, "b.parquet", ["id", "name"], &[3]);
+    commit(&table, 1, &[add("b.parquet", second)]);
+    let at = |url: &str, key: &str| FilesSpec::S3 {
+        url: url.to_owned(),
+        connection: S3Connection {
+            endpoint: Some(server.endpoint()),
+            access_key_id: Some("${secret:id}".into()),
+            secret_access_key: Some(format!("${{secret:{key}}}")),
+            ..S3Connection::default()
+        },
+        egress: Egress(Some(vec![Destination::parse("127.0.0.1").expect("a destination")])),
+    };
+    assert_eq!(rows_of(&at("s3://lake/tables/t", "key"), None).await.as_deref(), Ok("n11 n22 n33"));
+    assert_eq!(rows_of(&at("s3://lake/tables/t/", "key"), Some(0)).await.as_deref(), Ok("n11 n22"));
+    assert_eq!(rows_of(&at("s3://lake/tables/none", "key"), None).await.expect_err("none").code, "MW0537");
+    assert_eq!(rows_of(&at("s3://lake/tables/t", "id"), None).await.expect_err("denied").code, "MW0546");
+    let outside = json!({"add": {"path": "s3://other/x.parquet", "size": 1, "partitionValues": {}, "modificationTime": 0,
+        "dataChange": true}});
+    commit(&table, 2, &[outside]);
+    assert_eq!(rows_of(&at("s3://lake/tables/t", "key"), None).await.expect_err("outside").code, "MW0503");
 }

@@ -6,12 +6,13 @@ use meshwork_core::egress::{Egress, Port};
 use meshwork_core::mesh::HttpConnection;
 use meshwork_core::{Error, Result};
 use reqwest::header::{self, HeaderMap};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use url::Url;
 
-use super::{Access, Meter, Spooled};
+use super::{Access, Fetched, Meter, Spooled};
 use crate::remote::egress::addresses;
 use crate::remote::tls::{self, Trust};
+use crate::source::Identity;
 use crate::source::file::SourceFile;
 
 const MAX_REDIRECTS: usize = 5;
@@ -23,30 +24,72 @@ pub(super) async fn fetch(
     url: &str,
     connection: Option<&HttpConnection>,
     egress: &Egress,
+    fetched: &mut Fetched,
     meter: &Meter,
 ) -> Result<SourceFile> {
     let start = parsed(url)?;
     let name = shown(&start);
+    if let Some(file) = fetched.files.get(url) {
+        return Ok(file.clone());
+    }
     let transfer = Transfer { access, connection, egress, name: &name, start: &start };
     let mut file = access.spool.create().await?;
     let mut version = Version::default();
-    let mut pause = access.patience.pause;
-    let mut attempt = 1;
+    let mut attempts = Attempts::of(access);
     loop {
         match transfer.attempt(&mut file, &mut version, meter).await {
-            Ok(()) => return file.finish(&name).await,
-            Err(Failure::Final(error)) => return Err(error),
-            Err(Failure::Passing { error, .. }) if attempt >= access.patience.attempts => return Err(error),
-            Err(Failure::Passing { error, wait }) => {
-                let wait = wait.unwrap_or(pause);
-                if wait > LONGEST_PAUSE {
-                    return Err(error);
-                }
-                tokio::time::sleep(wait).await;
-            }
+            Ok(()) => break,
+            Err(failure) => attempts.again(failure).await?,
         }
-        pause *= 2;
-        attempt += 1;
+    }
+    let file = file.finish(&name).await?;
+    fetched.files.insert(url.to_owned(), file.clone());
+    Ok(file)
+}
+
+/// What the server says of the file. One that does not know HEAD, or names no version, says nothing to tell it by.
+pub(super) async fn identity(
+    access: &Access,
+    url: &str,
+    connection: Option<&HttpConnection>,
+    egress: &Egress,
+) -> Result<Identity> {
+    let start = parsed(url)?;
+    let name = shown(&start);
+    let transfer = Transfer { access, connection, egress, name: &name, start: &start };
+    let mut attempts = Attempts::of(access);
+    loop {
+        match transfer.look().await {
+            Ok((size, etag)) => return Ok(Identity { name, size, modified: None, digest: None, etag }),
+            Err(failure) => attempts.again(failure).await?,
+        }
+    }
+}
+
+/// How often it is tried, and how long it is waited between.
+struct Attempts {
+    left: u32,
+    pause: Duration,
+}
+
+impl Attempts {
+    fn of(access: &Access) -> Self {
+        Self { left: access.patience.attempts, pause: access.patience.pause }
+    }
+
+    /// Waits for the next attempt, or gives up.
+    async fn again(&mut self, failure: Failure) -> Result<()> {
+        let (error, wait) = match failure {
+            Failure::Final(error) => return Err(error),
+            Failure::Passing { error, wait } => (error, wait.unwrap_or(self.pause)),
+        };
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 || wait > LONGEST_PAUSE {
+            return Err(error);
+        }
+        tokio::time::sleep(wait).await;
+        self.pause *= 2;
+        Ok(())
     }
 }
 
@@ -86,7 +129,7 @@ impl Transfer<'_> {
     async fn attempt(&self, file: &mut Spooled<'_>, version: &mut Version, meter: &Meter) -> Result<(), Failure> {
         // Without a validator the rest could be that of another file.
         let from = if version.validator.is_some() { file.len } else { 0 };
-        let mut response = self.follow(from, version.validator.as_deref()).await?;
+        let mut response = self.follow(Method::GET, from, version.validator.as_deref()).await?;
         let headers = response.headers().clone();
         match response.status() {
             StatusCode::PARTIAL_CONTENT if from > 0 && starts_at(&headers, from) => {}
@@ -113,11 +156,25 @@ impl Transfer<'_> {
         }
     }
 
+    /// Size and version of the file.
+    async fn look(&self) -> Result<(u64, Option<String>), Failure> {
+        let response = self.follow(Method::HEAD, 0, None).await?;
+        let headers = response.headers();
+        match response.status() {
+            status if status.is_success() => {
+                let size = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+                Ok((size.unwrap_or(0), validator(headers)))
+            }
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok((0, None)),
+            status => Err(self.status(status, headers)),
+        }
+    }
+
     /// The answer behind all redirects.
-    async fn follow(&self, from: u64, validator: Option<&str>) -> Result<Response, Failure> {
+    async fn follow(&self, method: Method, from: u64, validator: Option<&str>) -> Result<Response, Failure> {
         let mut url = self.start.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send(&url, from, validator).await?;
+            let response = self.send(&method, &url, from, validator).await?;
             if !response.status().is_redirection() {
                 return Ok(response);
             }
@@ -144,10 +201,10 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    async fn send(&self, url: &Url, from: u64, validator: Option<&str>) -> Result<Response, Failure> {
+    async fn send(&self, method: &Method, url: &Url, from: u64, validator: Option<&str>) -> Result<Response, Failure> {
         let client = self.client(url).await?;
         // Compressed on the way, ranges would count other bytes than the file's.
-        let mut request = client.get(url.clone()).header(header::ACCEPT_ENCODING, "identity");
+        let mut request = client.request(method.clone(), url.clone()).header(header::ACCEPT_ENCODING, "identity");
         if let (true, Some(validator)) = (from > 0, validator) {
             request = request.header(header::RANGE, format!("bytes={from}-")).header(header::IF_RANGE, validator);
         }

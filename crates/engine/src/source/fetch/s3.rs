@@ -8,8 +8,9 @@ use object_store::aws::AmazonS3;
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::{Access, Meter};
+use super::{Access, Fetched, Meter};
 use crate::remote::s3::{fault, open};
+use crate::source::Identity;
 use crate::source::file::{SourceFile, is_glob, matches_path};
 
 /// More than so many objects are hardly meant.
@@ -20,15 +21,30 @@ pub(super) async fn fetch(
     url: &str,
     connection: &S3Connection,
     egress: &Egress,
+    is_wanted: &(dyn Fn(&str) -> bool + Sync),
+    fetched: &mut Fetched,
     meter: &Meter,
 ) -> Result<Vec<SourceFile>> {
     let (bucket, key) = parts(url)?;
     let store = open(bucket, connection, &access.domain, &access.secrets, egress, access.patience).await?;
-    let mut objects = find(&store, url, key).await?;
-    objects.sort_by(|a, b| a.location.cmp(&b.location));
+    let objects = match fetched.listed.get(url) {
+        Some(objects) => objects.clone(),
+        None => find(&store, url, key).await?,
+    };
+    fetched.listed.insert(url.to_owned(), objects.clone());
     let mut files = Vec::with_capacity(objects.len());
     for object in objects {
-        files.push(get(access, &store, bucket, &object, meter).await?);
+        let name = name(bucket, &object);
+        if !is_wanted(&name) {
+            continue;
+        }
+        if let Some(file) = fetched.files.get(&name) {
+            files.push(file.clone());
+            continue;
+        }
+        let file = get(access, &store, &name, &object, meter).await?;
+        fetched.files.insert(name, file.clone());
+        files.push(file);
     }
     Ok(files)
 }
@@ -49,11 +65,38 @@ pub(super) async fn names(
     Ok(names)
 }
 
+pub(super) async fn identities(
+    access: &Access,
+    url: &str,
+    connection: &S3Connection,
+    egress: &Egress,
+) -> Result<Vec<Identity>> {
+    let (bucket, key) = parts(url)?;
+    let store = open(bucket, connection, &access.domain, &access.secrets, egress, access.patience).await?;
+    let identity = |object: &ObjectMeta| {
+        // Some stores have objects that they never saw written.
+        let etag = object.e_tag.clone().filter(|tag| !tag.trim_matches('"').is_empty());
+        Identity {
+            name: name(bucket, object),
+            size: object.size,
+            // Where there is a tag, a time to the second says less.
+            modified: object.last_modified.timestamp_nanos_opt().filter(|_| etag.is_none()),
+            digest: None,
+            etag,
+        }
+    };
+    Ok(find(&store, url, key).await?.iter().map(identity).collect())
+}
+
 /// Bucket and key.
 fn parts(url: &str) -> Result<(&str, &str)> {
     url.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(|| {
         Error::check("MW0546", format!("`{url}` is not an address of objects")).hint("write `s3://bucket/key`")
     })
+}
+
+fn name(bucket: &str, object: &ObjectMeta) -> String {
+    format!("s3://{bucket}/{}", object.location)
 }
 
 async fn find(store: &AmazonS3, url: &str, key: &str) -> Result<Vec<ObjectMeta>> {
@@ -94,28 +137,22 @@ async fn find(store: &AmazonS3, url: &str, key: &str) -> Result<Vec<ObjectMeta>>
         return Err(Error::environment("MW0501", format!("no object matches `{url}`"))
             .hint("check the path; `*` matches within one part of a key, `**` any number of parts"));
     }
+    found.sort_by(|a, b| a.location.cmp(&b.location));
     Ok(found)
 }
 
 /// The very object that was listed: one that was replaced since is an error.
-async fn get(
-    access: &Access,
-    store: &AmazonS3,
-    bucket: &str,
-    object: &ObjectMeta,
-    meter: &Meter,
-) -> Result<SourceFile> {
-    let name = format!("s3://{bucket}/{}", object.location);
+async fn get(access: &Access, store: &AmazonS3, name: &str, object: &ObjectMeta, meter: &Meter) -> Result<SourceFile> {
     let failed = |error: object_store::Error| fault(&format!("`{name}`"), &error);
     let options = GetOptions { if_match: object.e_tag.clone(), ..GetOptions::default() };
     let mut stream = store.get_opts(&object.location, options).await.map_err(failed)?.into_stream();
     let mut file = access.spool.create().await?;
     while let Some(bytes) = stream.next().await {
-        file.write(&name, &bytes.map_err(failed)?, meter).await?;
+        file.write(name, &bytes.map_err(failed)?, meter).await?;
     }
     if file.len != object.size {
         return Err(Error::environment("MW0543", format!("`{name}`: the store went away in the middle"))
             .hint("run again; the publication before is still served"));
     }
-    file.finish(&name).await
+    file.finish(name).await
 }

@@ -31,7 +31,7 @@ fn access(folder: &Path) -> Access {
 /// The content of the files, or the error.
 async fn fetched(spec: &FilesSpec) -> Result<Vec<(String, String)>> {
     let folder = tempfile::tempdir().expect("temp");
-    let files = access(folder.path()).files("lists", spec, &Meter::default()).await?;
+    let files = access(folder.path()).files("lists", spec, &None, &Meter::default()).await?;
     let content = |file: &SourceFile| std::fs::read_to_string(&file.path).expect("reads");
     Ok(files.iter().map(|file| (file.name.clone(), content(file))).collect())
 }
@@ -240,4 +240,35 @@ async fn a_store_that_cannot_answer() {
         assert_eq!(error.code, code, "{error}");
         assert!(before.elapsed() < Duration::from_secs(6), "{:?}", before.elapsed());
     }
+}
+
+/// What the server says tells one content from another; without that, or without HEAD, the bytes decide.
+#[tokio::test]
+async fn a_file_on_the_web_is_known_again() {
+    let folder = tempfile::tempdir().expect("temp");
+    let access = access(folder.path());
+    let known = async |web: &Web, path: &str| {
+        let spec = FilesSpec::Http { url: web.url(path), connection: None, egress: listed(&["127.0.0.1"]) };
+        access.identities("lists", &spec).await.map(|files| files[0].clone())
+    };
+    let web = serve(|request, before| match request.path.as_str() {
+        "/tagged?key=1" => WebAnswer::ok(BODY).header("etag", "\"one\""),
+        "/changing" => WebAnswer::ok(BODY).header("etag", format!("\"{before}\"")),
+        "/dated" => WebAnswer::ok(BODY).header("last-modified", "Sat, 01 Jan 2022 00:00:00 GMT"),
+        "/busy" if before.is_multiple_of(2) => WebAnswer::status("503 Service Unavailable"),
+        "/no-head" if request.method == "HEAD" => WebAnswer::status("405 Method Not Allowed"),
+        "/none" => WebAnswer::status("404 Not Found"),
+        _ => WebAnswer::ok(BODY),
+    });
+    let file = known(&web, "/tagged?key=1").await.expect("there");
+    assert_eq!((file.size, file.etag.as_deref()), (BODY.len() as u64, Some("\"one\"")));
+    assert!(!file.name.contains("key"), "{}", file.name);
+    assert!(file.is_same(&known(&web, "/tagged?key=1").await.expect("there")));
+    for (path, same) in [("/dated", true), ("/changing", false), ("/plain", false), ("/no-head", false)] {
+        let (first, second) = (known(&web, path).await.expect("there"), known(&web, path).await.expect("there"));
+        assert_eq!(first.is_same(&second), same, "{path}: {first:?}");
+    }
+    known(&web, "/busy").await.expect("at the second attempt");
+    assert_eq!(known(&web, "/none").await.expect_err("gone").code, "MW0501");
+    assert!(web.requests().iter().all(|request| request.method == "HEAD"), "nothing was fetched");
 }

@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Field as ArrowField, Schema};
 use arrow::record_batch::RecordBatch;
 
 use super::*;
-use crate::storage::TableLog;
+use crate::storage::{Stores, TableLog};
 
 /// `events(id, who)`; with `unique`, no id may come twice.
 fn events(unique: bool) -> Table {
@@ -65,7 +65,7 @@ async fn eight_writers_append_side_by_side() {
         attempts += done.expect("did not panic");
     }
     assert_eq!(mesh.ids().await, (0..WRITERS * EACH).collect::<Vec<_>>(), "{attempts} attempts");
-    let log = TableLog::open(&mesh.location(), false).expect("opens");
+    let log = TableLog::open(&Stores::local(), &mesh.location(), false).await.expect("opens");
     assert_eq!(log.versions().await.expect("lists").len() as i64, WRITERS * EACH);
     // Small files were written together on the way, and a reader sees few.
     let state = log.replay((WRITERS * EACH - 1) as u64).await.expect("replays");

@@ -387,7 +387,9 @@ async fn many_small_appends_are_written_together_and_opened_from_a_checkpoint() 
     assert_eq!(seen, [(21, Some(21)), (41, Some(20)), (54, Some(13))], "each row once");
     let expected: Vec<(i64, i64)> = (0..=53).map(|n| (n, n)).collect();
     assert_eq!(above.rows().await, expected, "as delta-rs reads it");
-    let log = crate::storage::TableLog::open(&above.mesh.location(), false).expect("opens");
+    let log = crate::storage::TableLog::open(&crate::storage::Stores::local(), &above.mesh.location(), false)
+        .await
+        .expect("opens");
     let state = log.replay(53).await.expect("replays");
     assert!(state.files.len() < 40, "{} files", state.files.len());
     // The same without the checkpoint.

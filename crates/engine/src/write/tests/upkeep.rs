@@ -3,7 +3,7 @@
 use meshwork_core::run::RunTask;
 
 use super::*;
-use crate::storage::{TableLog, checkpoint};
+use crate::storage::{Stores, TableLog, checkpoint};
 
 fn numbers() -> Table {
     table(vec![typed("id", ColumnType::Int64), field("what")], vec![Rule::Required { column: "id".into() }])
@@ -61,7 +61,7 @@ async fn a_compaction_moves_rows_and_changes_none() {
     let versions = writer.commit(&RunId::new("compaction"), &report.outputs).await.expect("commits");
     assert_eq!((versions.as_slice(), ids(&mesh).await), ([10].as_slice(), (0..10).collect()));
     assert_eq!(writer.layout(&mesh.location(), 10).await.expect("told").files, 1);
-    let log = TableLog::open(&mesh.location(), false).expect("opens");
+    let log = TableLog::open(&Stores::local(), &mesh.location(), false).await.expect("opens");
     let commit = log.commit(10).await.expect("reads").expect("there");
     let changes = |kind: &str| {
         let bodies = commit.actions.iter().filter_map(move |action| action.get(kind));
@@ -118,7 +118,7 @@ async fn a_vacuum_keeps_what_kept_versions_need_and_the_log_that_leads_there() {
     let mut spec = grown(&mesh, 120).await;
     let writer = mesh.writer();
     let location = mesh.location();
-    let log = TableLog::open(&location, false).expect("opens");
+    let log = TableLog::open(&Stores::local(), &location, false).await.expect("opens");
     assert_eq!(checkpoint::versions(&log).await.expect("lists"), [50, 100]);
     let report = compacted(&mesh, &spec, None).await.expect("stages");
     writer.commit(&RunId::new("compaction"), &report.outputs).await.expect("commits");
@@ -150,7 +150,7 @@ async fn a_vacuum_keeps_what_kept_versions_need_and_the_log_that_leads_there() {
         let rows: u64 = state.adds().map(crate::write::files::rows_of).sum();
         assert_eq!(rows, if version == 120 { 120 } else { version + 1 });
         assert!(state.files.keys().all(|path| log.data_file(path).expect("a name").exists()), "{version}");
-        let opened = SnapshotCache::new(4, 1 << 20).open(&location, version).await;
+        let opened = SnapshotCache::new(4, 1 << 20, Arc::new(Stores::local())).open(&location, version).await;
         assert!(opened.is_ok(), "{version}: {opened:?}");
     }
     assert_eq!(ids(&mesh).await, (0..120).collect::<Vec<u64>>(), "as any reader sees it");
@@ -169,12 +169,12 @@ async fn opening_does_not_read_the_whole_log() {
     let mesh = Mesh::new();
     let writer = mesh.writer();
     let mut spec = grown(&mesh, 60).await;
-    let log = TableLog::open(&mesh.location(), false).expect("opens");
+    let log = TableLog::open(&Stores::local(), &mesh.location(), false).await.expect("opens");
     for version in 0..50 {
         fs::remove_file(mesh.table().join(format!("_delta_log/{version:020}.json"))).expect("removes");
     }
     assert_eq!(log.replay(59).await.expect("replays").files.len(), 60);
-    let cache = SnapshotCache::new(4, 1 << 20);
+    let cache = SnapshotCache::new(4, 1 << 20, Arc::new(Stores::local()));
     let open =
         async |version| cache.open(&mesh.location(), version).await.map(|snapshot| snapshot.schema().fields().len());
     assert_eq!(open(59).await, Ok(2));

@@ -8,10 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use meshwork_control::check::check;
 use meshwork_control::run::storage_root;
+use meshwork_control::storage::storage_of;
 use meshwork_core::check::tally;
 use meshwork_core::mesh::Mesh;
+use meshwork_core::storage::MESH_NAMESPACE;
 use meshwork_engine::read::check::Checker;
 use meshwork_engine::source::Secrets;
+use meshwork_engine::storage::Stores;
 use serde_json::{Value, json};
 
 use super::Finding;
@@ -41,7 +44,7 @@ pub async fn all(context: &Context) -> Vec<Finding> {
     ports(owner, &mut found);
     space("state disk", &folder, &mut found);
     if let Some(mesh) = &mesh {
-        storage(&folder, mesh, &mut found);
+        storage(&folder, mesh, &mut found).await;
         secrets(&folder, mesh, &mut found);
     }
     found
@@ -158,7 +161,7 @@ fn space(what: &str, folder: &Path, found: &mut Vec<Finding>) {
     });
 }
 
-fn storage(folder: &Path, mesh: &Mesh, found: &mut Vec<Finding>) {
+async fn storage(folder: &Path, mesh: &Mesh, found: &mut Vec<Finding>) {
     let roots =
         std::iter::once(&mesh.storage).chain(mesh.domains.values().filter_map(|domain| domain.storage.as_ref()));
     let mut seen = Vec::new();
@@ -177,7 +180,22 @@ fn storage(folder: &Path, mesh: &Mesh, found: &mut Vec<Finding>) {
         if let Some(path) = url::Url::parse(&url).ok().and_then(|url| url.to_file_path().ok()) {
             found.push(writable(&path));
             space("storage disk", &path, found);
+        } else {
+            found.push(bucket(folder, mesh, &url).await);
         }
+    }
+}
+
+/// Asks the store, with the credentials that a run would have, to create objects as a commit does.
+async fn bucket(folder: &Path, mesh: &Mesh, url: &str) -> Finding {
+    let secrets = Secrets { variables: config::secrets(), folder: Some(folder.join(".meshwork/secrets")) };
+    let known = storage_of(mesh, url).into_iter().collect();
+    match Stores::given(known, secrets).examine(url).await {
+        Ok(owner) => {
+            let claimed = owner.map_or_else(|| ", not used yet".to_owned(), |mesh| format!("; it is mesh {mesh}'s"));
+            Finding::ok("storage", format!("{url} can be written, and creates an object only once{claimed}"))
+        }
+        Err(error) => Finding::error("storage", &error),
     }
 }
 
@@ -226,12 +244,19 @@ fn secrets(folder: &Path, mesh: &Mesh, found: &mut Vec<Finding>) {
             })
             .collect();
         let known = Secrets { variables, folder: Some(PathBuf::from(folder).join(".meshwork/secrets")) };
-        let document = json!(domain.connections);
+        let document = json!([domain.connections, domain.storage]);
         for reference in references(&document) {
             if let Err(error) = known.resolve(&domain.name, &reference) {
                 missing += 1;
                 found.push(Finding::error("secrets", &error));
             }
+        }
+    }
+    let known = Secrets { variables: config::secrets(), folder: Some(folder.join(".meshwork/secrets")) };
+    for reference in references(&json!(mesh.storage)) {
+        if let Err(error) = known.resolve(MESH_NAMESPACE, &reference) {
+            missing += 1;
+            found.push(Finding::error("secrets", &error));
         }
     }
     if missing == 0 {

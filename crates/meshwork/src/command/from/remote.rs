@@ -150,7 +150,7 @@ impl Remote {
             access_key_id: reference("access_key_id"),
             secret_access_key: reference("secret_access_key"),
             session_token: reference("session_token"),
-            ca: None,
+            ..S3Connection::default()
         }
     }
 
