@@ -118,6 +118,8 @@ impl HttpConnector for Connector {
 pub fn fault(what: &str, error: &object_store::Error) -> Error {
     let text = chain(error);
     let has = |part: &str| text.contains(part);
+    // Bare numbers may be those of a port.
+    let answered = |status: u16| text.contains(&format!("status code: {status}"));
     match error {
         // The last is what versitygw says of a key that it does not know.
         _ if ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "UserNotFound"].into_iter().any(has) => {
@@ -134,10 +136,10 @@ pub fn fault(what: &str, error: &object_store::Error) -> Error {
             Error::environment("MW0545", format!("{what} changed while it was read")).hint("run again")
         }
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => denied(what),
-        _ if has("403") => denied(what),
+        _ if answered(403) => denied(what),
         _ if has("MW0540") => Error::forbidden("MW0540", format!("{what} may not be connected to"))
             .hint("`egress` of mesh.yaml lists the hosts that sources may reach: the mesh's owners decide on it"),
-        _ if has("503") || has("SlowDown") || has("500 ") || has("502") || has("504") => {
+        _ if has("SlowDown") || [500, 502, 503, 504].into_iter().any(answered) => {
             Error::environment("MW0542", format!("{what}: the store cannot answer now"))
                 .hint("run again later; the publication before is still served")
         }

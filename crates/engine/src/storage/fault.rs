@@ -96,7 +96,7 @@ mod tests {
         let full = io::Error::from_raw_os_error(28);
         let wrapped = object_store::Error::Generic { store: "x", source: Box::new(io::Error::other(full)) };
         assert_eq!(storage_error("writing", &wrapped).code, "MW0622");
-        let busy = object_store::Error::Generic { store: "S3", source: "503 Slow Down".into() };
+        let busy = object_store::Error::Generic { store: "S3", source: "status code: 503 Service Unavailable".into() };
         assert_eq!(storage_error("writing", &io::Error::other(busy)).code, "MW0542");
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         assert_eq!(storage_error("writing", &denied).code, "MW0621");
