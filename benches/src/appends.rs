@@ -99,6 +99,7 @@ impl Events {
             fencing_token: 1,
             inputs: BTreeMap::new(),
             incremental: BTreeMap::new(),
+            storage: Vec::new(),
             full_refresh: false,
             outputs: vec![OutputSpec {
                 output: OutputId::new("events"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use super::connection::{self, ConnectionManifest};
-use super::storage;
+use super::{storage, text};
 use crate::mesh::Connection;
 use crate::name::Name;
 use crate::reader::{Fields, Findings, Spanned, shown};

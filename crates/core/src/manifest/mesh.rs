@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 
-use super::{product, storage};
+use super::{product, storage, text};
 use crate::egress::Destination;
 use crate::name::Name;
 use crate::product::Status;
