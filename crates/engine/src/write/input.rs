@@ -84,7 +84,7 @@ impl Opening<'_> {
             InputSpec::Source(spec) => {
                 let found = match fresh.as_ref().map(|fresh| &fresh.part) {
                     Some(Part::Files(files)) => Some(files.clone()),
-                    _ if source::is_local(spec) => source::files(name, spec).await?,
+                    _ if source::is_local(spec) => source::files(name, spec, self.access).await?,
                     _ => None,
                 };
                 inputs.files.extend(found.map(|files| (name.to_owned(), files)));
