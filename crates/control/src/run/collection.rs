@@ -6,7 +6,7 @@ use std::time::Duration;
 use meshwork_core::effect::Timestamp;
 use meshwork_core::error::Result;
 use meshwork_core::mesh::{Domain, Mesh};
-use meshwork_core::product::{Output, Product};
+use meshwork_core::product::{Mode, Output, Product};
 use meshwork_core::publication::{Publication, PublishedOutput, TableLocation};
 
 use super::RunService;
@@ -45,7 +45,8 @@ impl RunService {
     /// The tables that a product keeps in storage of its own.
     pub(crate) fn stored<'a>(&self, mesh: &Mesh, domain: &Domain, product: &'a Product) -> Result<Vec<Stored<'a>>> {
         let mut tables = Vec::new();
-        for output in product.outputs.values() {
+        let own = |output: &&Output| matches!(output.mode, Mode::Full | Mode::Append | Mode::Merge);
+        for output in product.outputs.values().filter(own) {
             for major in output.versions.keys() {
                 let location = self.location(mesh, domain, output, *major)?;
                 tables.push(Stored { output, major: *major, location });

@@ -7,7 +7,7 @@ use meshwork_core::error::Result;
 use meshwork_core::id::{OutputId, ProductId};
 use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::principal::Subject;
-use meshwork_core::product::{Mode, Product};
+use meshwork_core::product::Product;
 use meshwork_core::publication::PublishedOutput;
 use meshwork_core::run::{Lease, Run, RunReport, RunTask};
 use tokio::sync::{mpsc, watch};
@@ -78,9 +78,6 @@ impl RunService {
 
     /// What a table serves now, if its files are the product's own to write.
     async fn compactable(&self, table: &Stored<'_>) -> Result<Option<PublishedOutput>> {
-        if !matches!(table.output.mode, Mode::Full | Mode::Append | Mode::Merge) {
-            return Ok(None);
-        }
         let published = self.served(output_id(table.output)?, table.major).await?;
         // After the storage has moved the next run writes at the new place.
         Ok(published.filter(|published| published.location == table.location))

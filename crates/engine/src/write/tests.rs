@@ -1,4 +1,5 @@
 mod concurrent;
+mod figures;
 mod kinds;
 mod modes;
 mod readers;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::mesh::{Mesh, PRODUCT};
-use crate::redteam::ports::connect;
+use crate::redteam::ports::{connect, simple};
 
 /// Published with 3, 4 and 5 rows; the moments at which it was.
 fn thrice() -> (Mesh, Vec<String>) {
@@ -154,20 +154,19 @@ async fn a_reader_keeps_what_it_reads() {
     let (mesh, moments) = thrice();
     mesh.user("ana");
     let server = mesh.serve();
-    let mut client = connect(&server, "ana", "").await.expect("connected");
-    let old = format!("SELECT order_id FROM shop.orders FOR SYSTEM_TIME AS OF TIMESTAMP '{}'", &moments[0]);
-    let transaction = client.transaction().await.expect("begun");
-    transaction.batch_execute(&format!("DECLARE c CURSOR FOR {old}")).await.expect("declared");
-    let first = transaction.query("FETCH 1 FROM c", &[]).await.expect("a row");
-    assert_eq!(first.len(), 1);
+    let client = connect(&server, "ana", "").await.expect("connected");
+    let rows = async |sql: &str| simple(&client, sql).await.map(|rows| rows.as_array().map_or(0, Vec::len));
+    let old = format!("SELECT order_id FROM shop.orders FOR SYSTEM_TIME AS OF '{}'", &moments[0]);
+    assert_eq!(rows(&old).await, Ok(3));
+    rows(&format!("BEGIN; DECLARE c CURSOR FOR {old}")).await.expect("declared");
+    assert_eq!(rows("FETCH 1 FROM c").await, Ok(1));
 
     let asked = ["maintain", "--retention", "0s", "--force", "--only", "vacuum"];
     let done = mesh.json(&asked);
     assert_eq!((done[0]["held"].as_u64(), done[0]["files"].as_u64()), (Some(1), Some(1)), "{done}");
     assert_eq!(mesh.data_files().len(), 2);
-    let rest = transaction.query("FETCH 10 FROM c", &[]).await.expect("the other rows");
-    assert_eq!(rest.len(), 2);
-    transaction.commit().await.expect("over");
+    assert_eq!(rows("FETCH 10 FROM c").await, Ok(2), "what it had begun to read");
+    rows("COMMIT").await.expect("over");
     let again = client.simple_query(&old).await.expect_err("it is no longer served");
     assert!(again.as_db_error().is_some_and(|error| error.message().contains("no longer kept")), "{again:?}");
     // Once nobody reads it, it goes.
