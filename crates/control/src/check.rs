@@ -97,7 +97,7 @@ mod tests {
     fn files(products: usize) -> Files {
         let name = |text: &str| Name::new(text).unwrap();
         let mut files: Files = scaffold::mesh(&name("acme")).into_iter().collect();
-        files.extend(scaffold::domain(&name("m"), &name("m_team")));
+        files.extend(scaffold::domain(&name("m"), &name("m_team").into()));
         for n in 0..products {
             files.extend(scaffold::product(&name("m"), &name(&format!("leads{n}"))));
         }

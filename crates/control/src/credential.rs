@@ -3,6 +3,7 @@
 mod account;
 mod claim;
 mod limiter;
+mod login;
 mod password;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +18,11 @@ use sha2::{Digest, Sha256};
 pub use self::account::{NewToken, NewUser};
 pub use self::claim::{Credential, Origin};
 use self::limiter::Limiter;
+pub use self::login::{Login, NewLogin};
 use self::password::Passwords;
 use crate::mesh::MeshReader;
 use crate::port::audit::AuditSink;
-use crate::port::state::{CredentialState, User};
+use crate::port::state::{CredentialState, Token, User};
 
 /// The audit log does not keep a name that nobody has: people type passwords there.
 const NOBODY: &str = "anonymous";
@@ -35,6 +37,8 @@ pub struct CredentialService {
     limiter: Mutex<Limiter>,
     /// Hash of the folder owner's token while this process serves.
     owner: Mutex<Option<String>>,
+    /// What is to happen to a one-time token's copies once it was exchanged.
+    spent: Option<Box<dyn Fn(&str) + Send + Sync>>,
 }
 
 impl CredentialService {
@@ -46,7 +50,14 @@ impl CredentialService {
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let passwords = Passwords::new(&*entropy);
-        Self { state, mesh, audit, clock, entropy, passwords, limiter: Mutex::default(), owner: Mutex::default() }
+        let (limiter, owner) = (Mutex::default(), Mutex::default());
+        Self { state, mesh, audit, clock, entropy, passwords, limiter, owner, spent: None }
+    }
+
+    /// Calls `told` with each one-time token that was exchanged: whoever put it into a file removes that.
+    #[must_use]
+    pub fn when_spent(self, told: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { spent: Some(Box::new(told)), ..self }
     }
 
     // ----------------------------------------------------------------------------------------------------- sign in
@@ -97,11 +108,10 @@ impl CredentialService {
             self.limiter().failed_anyone(now);
             return self.refused(NOBODY, origin, unknown_token()).await;
         };
-        if token.expires_at.is_some_and(|at| at <= now) {
-            return self.refused(&token.user, origin, expired_token()).await;
-        }
-        let Some(user) = self.state.user(&token.user).await?.filter(|user| !user.disabled) else {
-            return self.refused(&token.user, origin, unknown_token()).await;
+        let user = match self.usable(&token).await {
+            Ok(_) if token.one_time => return self.refused(&token.user, origin, login::only_to_exchange()).await,
+            Ok(user) => user,
+            Err(error) => return self.refused(&token.user, origin, error).await,
         };
         let mut subject = self.subject_of(&user).await?;
         subject.purpose = token.purpose;
@@ -110,7 +120,18 @@ impl CredentialService {
         Ok(subject)
     }
 
-    async fn refused(&self, name: &str, origin: &Origin, error: Error) -> Result<Subject> {
+    /// The user of a token that counts now.
+    async fn usable(&self, token: &Token) -> Result<User> {
+        if token.spent_at.is_some() {
+            return Err(login::spent());
+        }
+        if token.expires_at.is_some_and(|at| at <= self.clock.now()) {
+            return Err(expired_token());
+        }
+        self.state.user(&token.user).await?.filter(|user| !user.disabled).ok_or_else(unknown_token)
+    }
+
+    async fn refused<T>(&self, name: &str, origin: &Origin, error: Error) -> Result<T> {
         let event = Event::SignInFailed { port: origin.port.clone(), error: error.code.clone() };
         let entry = Entry::new(self.clock.now(), Principal::User(name.to_owned()), event);
         self.audit.record(entry.from_address(origin.address.clone())).await?;

@@ -19,7 +19,9 @@ use meshwork_core::audit::{Entry, Event, TableRead};
 use meshwork_core::effect::{Clock, Entropy, Timestamp};
 use meshwork_core::error::{Error, Kind, Result};
 use meshwork_core::id::{AuditId, Ids, OutputId, RunId};
+use meshwork_core::limits::Limits;
 use meshwork_core::mask::Mask;
+use meshwork_core::mesh::Mesh;
 use meshwork_core::name::Name;
 use meshwork_core::policy::{ColumnDecision, Decision, MeshKey, report, unknown_table};
 use meshwork_core::principal::Subject;
@@ -79,7 +81,10 @@ impl QuerySession {
 #[derive(Clone, Debug)]
 pub struct QuerySettings {
     pub mesh_key: MeshKey,
+    /// Where neither the operator nor the mesh says otherwise.
     pub limits: QueryLimits,
+    /// What whoever serves has set; the mesh's own may only be lower.
+    pub operator: Limits,
 }
 
 /// What answering needs of the world.
@@ -333,6 +338,11 @@ impl QueryService {
         })
     }
 
+    /// What every statement may use under this mesh.
+    pub fn limits(&self, mesh: Option<&Mesh>) -> QueryLimits {
+        self.inner.limits(mesh)
+    }
+
     /// The table that a `references` clause of `domain.product` points at (`domain.output`), read as that product.
     pub async fn product_reference(
         &self,
@@ -358,6 +368,11 @@ struct Reader<'a> {
 impl Inner {
     fn now(&self) -> Timestamp {
         self.ports.clock.now()
+    }
+
+    fn limits(&self, mesh: Option<&Mesh>) -> QueryLimits {
+        let declared = mesh.map(|mesh| mesh.limits.query).unwrap_or_default();
+        self.settings.limits.under(self.settings.operator.and(declared))
     }
 
     fn new_id(&self) -> String {
@@ -397,7 +412,7 @@ impl Inner {
             catalog: catalog.clone(),
             as_of: session.as_of,
             parameter_types: types.to_vec(),
-            limits: self.settings.limits,
+            limits: self.limits(catalog.mesh()),
             now,
         };
         let query = self.ports.query.plan(request).await.map_err(|error| (error, catalog.refusals()))?;

@@ -23,6 +23,7 @@ use futures::stream::FuturesUnordered;
 use meshwork_core::effect::{Clock, Entropy, Faults};
 use meshwork_core::error::{Error, Result};
 use meshwork_core::id::{Ids, ProductId, RunId};
+use meshwork_core::limits::Limits;
 use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::name::Name;
 use meshwork_core::principal::Subject;
@@ -38,7 +39,7 @@ pub use selection::{Selection, Step, runnable, select};
 pub use spec::storage_root;
 pub use update::{RunRequest, RunStream, RunUpdate};
 
-use crate::port::data::{GovernedTable, RunEngine, RunLimits};
+use crate::port::data::{GovernedTable, RunEngine, RunLimits, Sample};
 use crate::port::process::RunProcess;
 use crate::port::state::{MeshState, PublicationState, RunLedger};
 use crate::readers::Readers;
@@ -80,7 +81,12 @@ pub struct RunSettings {
     pub folder: PathBuf,
     /// Process and host, for messages about leases.
     pub holder: String,
+    /// Where neither the operator, the mesh nor the product says otherwise.
     pub limits: RunLimits,
+    /// What whoever serves has set; the mesh's and the product's own may only be lower.
+    pub operator: Limits,
+    /// For development: how much of each source is read.
+    pub sample: Option<Sample>,
     /// Products at a time.
     pub parallel: usize,
     pub lease: Duration,
@@ -108,6 +114,12 @@ impl RunService {
             compactions: Compactions::default(),
             active,
         }
+    }
+
+    /// What every run may use under this mesh; products may have lower limits.
+    pub fn limits(&self, mesh: Option<&Mesh>) -> RunLimits {
+        let declared = mesh.map(|mesh| mesh.limits.run).unwrap_or_default();
+        self.settings.limits.under(self.settings.operator.and(declared))
     }
 
     /// Starts the runs that `request` means. They go on while the stream is held, and stop when it is dropped.

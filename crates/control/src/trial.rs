@@ -20,15 +20,17 @@ use meshwork_core::id::{ColumnId, OutputId, RunId};
 use meshwork_core::manifest::test::{Rows, TestCase};
 use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::name::Name;
-use meshwork_core::product::{Input, Merge, Mode, OnViolation, Output, OutputVersion, Product, SourceKind};
+use meshwork_core::product::{
+    Incremental, Input, Merge, Mode, OnViolation, Output, OutputVersion, Product, SourceKind,
+};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::quality::{Outcome, Rule};
 use meshwork_core::run::{OutputReport, RunTask};
 use serde::{Deserialize, Serialize};
 
 use crate::port::data::{
-    Catalog, GovernedColumn, GovernedTable, InputSpec, ListedTable, OutputSpec, PlanRequest, QueryEngine, QueryLimits,
-    RunEngine, RunEvent, RunLimits, RunObserver, RunSpec, SourceSpec,
+    Catalog, FilesSpec, GovernedColumn, GovernedTable, InputSpec, ListedTable, OutputSpec, PlanRequest, QueryEngine,
+    QueryLimits, RunEngine, RunEvent, RunLimits, RunObserver, RunSpec, SourceSpec,
 };
 
 /// What tests run with.
@@ -110,10 +112,15 @@ impl Bench {
         let Subject { domain, product, .. } = subject;
         let mut inputs = BTreeMap::new();
         let mut tables = BTreeMap::new();
+        // What tables that grow take up: whatever tells it in a mesh, here all that is given is new.
+        let mut grows = Vec::new();
         for (name, input) in &product.inputs {
             let rows = case.inputs.get(name.as_str());
             let spec = match input {
-                Input::Source(source) => InputSpec::Source(self.source(subject, name, &source.kind, rows, folder)?),
+                Input::Source(source) => {
+                    grows.extend(source.incremental.as_ref().map(|_| name.to_string()));
+                    InputSpec::Source(self.source(subject, name, &source.kind, rows, folder)?)
+                }
                 Input::Product(input) => {
                     let version = subject
                         .mesh
@@ -128,7 +135,13 @@ impl Bench {
                     })?;
                     let built = self.upstream(subject, name, version.schema(), rows, folder, case).await?;
                     tables.insert(format!("{}.{}", input.domain, input.output), built.clone());
-                    InputSpec::Governed(built)
+                    match input.incremental {
+                        Some(_) => {
+                            grows.push(name.to_string());
+                            InputSpec::Source(files_of(&built))
+                        }
+                        None => InputSpec::Governed(built),
+                    }
                 }
             };
             inputs.insert(name.to_string(), spec);
@@ -137,9 +150,14 @@ impl Bench {
         let mut severities = BTreeMap::new();
         for output in product.outputs.values() {
             let Some((major, version)) = output.newest() else { continue };
-            outputs.push(self.output(subject, output, major, version, &tables, folder, &mut severities));
+            let mut spec = self.output(subject, output, major, version, &tables, folder, &mut severities);
+            if let (Some(rows), Some(input)) = (case.existing.get(output.name.as_str()), grows.first()) {
+                spec.base = Some(self.existing(subject, &spec, input, rows, folder, case).await?);
+            }
+            outputs.push(spec);
         }
-        let spec = self.spec(&format!("{}.{}", domain.name, product.name), inputs, outputs, case);
+        let mut spec = self.spec(&format!("{}.{}", domain.name, product.name), inputs, outputs, case);
+        spec.incremental = grows.into_iter().map(|input| (input, Incremental::Files)).collect();
         let (reports, built) = self.build(&spec).await?;
         let mut failures = Vec::new();
         for (name, expected) in &case.expect {
@@ -198,12 +216,11 @@ impl Bench {
             Some(Rows::Inline(given)) => rows::csv(folder, name, given, &columns)?,
             None => rows::csv(folder, name, &[], &columns)?,
         };
-        let list: Vec<String> = columns.iter().map(|column| format!("\"{}\"", column.replace('"', "\"\""))).collect();
         // The rows are given: whether they keep their contract is not what is tested.
         let mut plain = table.clone();
         plain.clauses.clear();
         let output = OutputSpec {
-            sql: format!("SELECT {} FROM given", list.join(", ")),
+            sql: format!("SELECT {} FROM given", quoted(&columns)),
             sql_path: String::new(),
             ..bare(name, plain, folder, &format!("input-{name}"))
         };
@@ -211,6 +228,48 @@ impl Bench {
         let spec = self.spec(&format!("{}.{name}", subject.domain.name), inputs, vec![output], case);
         let (_, mut built) = self.build(&spec).await?;
         built.remove(name.as_str()).ok_or_else(|| Error::internal("MW0613", format!("input `{name}` was not built")))
+    }
+
+    /// Commits the rows that a table has before, as if an earlier run had taken them up. Returns the version.
+    async fn existing(
+        &self,
+        subject: Subject<'_>,
+        output: &OutputSpec,
+        input: &str,
+        rows: &Rows,
+        folder: &Path,
+        case: &TestCase,
+    ) -> Result<u64> {
+        let columns: Vec<String> = output.table.fields.iter().map(|field| field.name.clone()).collect();
+        let folder = folder.join(format!("existing-{}", output.name));
+        std::fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
+        let before = Name::new("existing").map_err(|_| Error::internal("MW0613", "a name is not one"))?;
+        let source = match rows {
+            Rows::File(file) => {
+                rows::fixture(&self.mesh_folder, &subject.domain.path, &subject.product.path, &file.value)?
+            }
+            Rows::Inline(given) => rows::csv(&folder, &before, given, &columns)?,
+        };
+        let mut table = output.table.clone();
+        table.clauses.clear();
+        let earlier = OutputSpec {
+            sql: format!("SELECT {} FROM \"{input}\"", quoted(&columns)),
+            sql_path: String::new(),
+            table,
+            mode: Mode::Append,
+            merge: Merge::default(),
+            references: BTreeMap::new(),
+            ..output.clone()
+        };
+        let inputs = BTreeMap::from([(input.to_owned(), InputSpec::Source(source))]);
+        let mut spec = self.spec(&format!("{}.{}", subject.domain.name, output.name), inputs, vec![earlier], case);
+        spec.run = RunId::new("earlier");
+        spec.incremental = BTreeMap::from([(input.to_owned(), Incremental::Files)]);
+        let (_, built) = self.build(&spec).await?;
+        let table = built.get(output.name.as_str());
+        table
+            .map(|table| table.delta_version)
+            .ok_or_else(|| Error::internal("MW0613", format!("the existing rows of `{}` were not built", output.name)))
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of `in_folder`, split off for its length")]
@@ -242,6 +301,8 @@ impl Bench {
             contract_digest: version.contract.digest.clone(),
             sql: version.sql.text.clone(),
             sql_path: version.sql.path.clone(),
+            mode: output.mode,
+            key: output.key.clone(),
             merge: output.merge.clone(),
             references: tables.clone(),
             ..bare(&output.name, table, folder, &format!("output-{}", output.name))
@@ -265,6 +326,7 @@ impl Bench {
             outputs,
             full_refresh: false,
             storage: Vec::new(),
+            sample: None,
             limits: self.run_limits,
             now: case.now.unwrap_or(self.now),
         }
@@ -304,6 +366,19 @@ impl Bench {
             }
         }
     }
+}
+
+/// The data files of a table that was built here.
+fn files_of(table: &GovernedTable) -> SourceSpec {
+    let root = table.location.root.strip_prefix("file://").unwrap_or(&table.location.root);
+    SourceSpec::Parquet {
+        files: FilesSpec::Folder { folder: Path::new(root).join(&table.location.path), path: "*.parquet".to_owned() },
+    }
+}
+
+fn quoted(columns: &[String]) -> String {
+    let columns: Vec<String> = columns.iter().map(|column| format!("\"{}\"", column.replace('"', "\"\""))).collect();
+    columns.join(", ")
 }
 
 /// A text that can be part of a file's name, different for different texts.

@@ -10,6 +10,7 @@ mod cycles;
 mod declared;
 mod index;
 mod inputs;
+mod limits;
 mod literal;
 mod mesh;
 mod modes;
@@ -83,6 +84,7 @@ pub fn check(files: &Files) -> Checked {
     let classifications = classifications::resolve(&declared, &mut report);
     let index = index::Index::build(&declared, &mut report);
     storage::check(&declared, &mut report);
+    limits::check(&declared, &mut report);
     let outputs = outputs::resolve(&declared, &index, files, &mut report);
     let inputs = inputs::resolve(&declared, &index, &outputs, &mut report);
     cycles::find(&index, &inputs, &mut report);

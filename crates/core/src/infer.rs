@@ -16,7 +16,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use crate::name::Name;
+use crate::name::{Name, TeamName};
 use crate::product::{CsvOptions, JsonOptions};
 use crate::types::ColumnType;
 
@@ -180,7 +180,7 @@ pub struct Target {
     pub domain: Name,
     pub product: Name,
     /// The team that owns the domain.
-    pub owner: Name,
+    pub owner: TeamName,
     /// The domain's connection that database tables and files on other machines are read through.
     pub connection: Option<Name>,
     /// Whose tables these are, in words: `chinook (PostgreSQL)`.

@@ -7,6 +7,7 @@ pub mod classifications;
 mod connection;
 pub mod domain;
 mod incremental;
+pub mod limits;
 pub mod mesh;
 pub mod product;
 mod source;

@@ -8,7 +8,8 @@ use crate::classification::Classification;
 use crate::egress::Egress;
 use crate::error::Place;
 use crate::id::{DomainId, MeshId};
-use crate::name::Name;
+use crate::limits::MeshLimits;
+use crate::name::{Name, TeamName};
 use crate::product::{Output, Product};
 use crate::storage::{MESH_NAMESPACE, Storage, StorageRoot};
 
@@ -30,6 +31,8 @@ pub struct Mesh {
     /// How long old publications stay readable, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<u64>,
+    #[serde(default, skip_serializing_if = "MeshLimits::is_empty")]
+    pub limits: MeshLimits,
     #[serde(default)]
     pub classifications: Vec<Classification>,
     /// Cedar policy files under `governance/access/`, and those that domains add (only `forbid`, only their own: D17).
@@ -84,7 +87,7 @@ pub struct Domain {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The owner team.
-    pub owner: Name,
+    pub owner: TeamName,
     /// User names of the owner team's members.
     #[serde(default)]
     pub members: Vec<String>,

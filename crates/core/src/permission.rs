@@ -20,6 +20,7 @@ pub enum ApiAction {
     // Without a credential.
     ReadApiDescription,
     ReadHealth,
+    Login,
     // About oneself.
     WhoAmI,
     // The catalog. Lists are filtered by what the caller discovers.
@@ -71,9 +72,10 @@ pub enum ApiAction {
 }
 
 impl ApiAction {
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::ReadApiDescription,
         Self::ReadHealth,
+        Self::Login,
         Self::WhoAmI,
         Self::ReadMesh,
         Self::ListDomains,
@@ -168,7 +170,7 @@ pub fn unknown(called: &str) -> Error {
 /// Whether `subject` (`None`: no credential) may do this. The error is fit to be shown to the caller.
 pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>) -> Result<()> {
     use ApiAction as A;
-    if matches!(action, A::ReadApiDescription | A::ReadHealth) {
+    if matches!(action, A::ReadApiDescription | A::ReadHealth | A::Login) {
         return Ok(());
     }
     let Some(subject) = subject else {
@@ -177,7 +179,7 @@ pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>)
     };
     secrecy(subject, resource)?;
     let allowed = match action {
-        A::ReadApiDescription | A::ReadHealth | A::WhoAmI => true,
+        A::ReadApiDescription | A::ReadHealth | A::Login | A::WhoAmI => true,
         A::ReadMesh
         | A::ListDomains
         | A::ReadDomain

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Timestamp;
 use crate::id::TokenId;
 use crate::mesh::{Domain, Mesh};
-use crate::name::Name;
+use crate::name::{Name, TeamName};
 
 /// A user, or a product reading its inputs as itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ impl fmt::Display for Principal {
 pub struct Subject {
     pub principal: Principal,
     /// Teams it belongs to.
-    pub teams: BTreeSet<Name>,
+    pub teams: BTreeSet<TeamName>,
     /// Domains whose owner team it is a member of; for a product, its own domain.
     pub domains: BTreeSet<Name>,
     /// Mesh administrators manage users and grants everywhere. They read data like anyone else.
@@ -56,10 +56,17 @@ pub struct Subject {
 /// The user name that the owner of the mesh folder has in embedded mode.
 pub const FOLDER_OWNER: &str = "owner";
 
+/// Names go into headers, logs and policies: short, visible, ASCII, as sign-in names and mail addresses are.
+pub fn is_user_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b'+'))
+}
+
 impl Subject {
     /// A user's rights follow from its teams and from the domains that list it as a member of their owner team.
-    pub fn user(name: &str, teams: impl IntoIterator<Item = Name>, admin: bool, mesh: Option<&Mesh>) -> Self {
-        let mut teams: BTreeSet<Name> = teams.into_iter().collect();
+    pub fn user(name: &str, teams: impl IntoIterator<Item = TeamName>, admin: bool, mesh: Option<&Mesh>) -> Self {
+        let mut teams: BTreeSet<TeamName> = teams.into_iter().collect();
         let listed = |domain: &Domain| domain.members.iter().any(|member| member == name);
         teams.extend(domains_of(mesh).filter(|domain| listed(domain)).map(|domain| domain.owner.clone()));
         let domains = domains_of(mesh).filter(|d| teams.contains(&d.owner)).map(|d| d.name.clone()).collect();
@@ -78,7 +85,7 @@ impl Subject {
         Self::user(FOLDER_OWNER, teams, true, mesh)
     }
 
-    fn of(principal: Principal, teams: BTreeSet<Name>, domains: BTreeSet<Name>, admin: bool) -> Self {
+    fn of(principal: Principal, teams: BTreeSet<TeamName>, domains: BTreeSet<Name>, admin: bool) -> Self {
         Self { principal, teams, domains, admin, purpose: None, token: None, valid_until: None }
     }
 }
@@ -92,7 +99,7 @@ fn domains_of(mesh: Option<&Mesh>) -> impl Iterator<Item = &Domain> {
 #[serde(rename_all = "snake_case")]
 pub enum Grantee {
     User(String),
-    Team(Name),
+    Team(TeamName),
     Product { domain: Name, product: Name },
 }
 

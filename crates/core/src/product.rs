@@ -8,7 +8,8 @@ use crate::contract::{Contract, Table};
 use crate::error::Place;
 use crate::filter::Predicate;
 use crate::id::{OutputId, ProductId};
-use crate::name::Name;
+use crate::limits::Limits;
+use crate::name::{Name, TeamName};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Product {
@@ -25,6 +26,9 @@ pub struct Product {
     /// How long its old publications stay readable, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<u64>,
+    /// Of its runs.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
     #[serde(default)]
     pub inputs: BTreeMap<Name, Input>,
     #[serde(default)]
@@ -386,7 +390,7 @@ pub struct OutputFilter {
     pub predicates: Vec<Predicate>,
     /// Teams that see all rows. The owner team is not exempt unless it is named.
     #[serde(default)]
-    pub except: Vec<Name>,
+    pub except: Vec<TeamName>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

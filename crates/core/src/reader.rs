@@ -8,7 +8,7 @@ use std::fmt::Display;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::error::{Diagnostic, Place, Severity};
-use crate::name::Name;
+use crate::name::{Name, TeamName};
 use crate::suggestion;
 use crate::yaml::{Key, Node, NodeKind, Span};
 
@@ -263,6 +263,15 @@ impl<'n> Fields<'n> {
         self.required_text(key).and_then(|text| self.expect_name(text))
     }
 
+    /// A team's name, which must be there.
+    pub fn required_team(&self, key: &'static str) -> Option<Spanned<TeamName>> {
+        self.required_text(key).and_then(|text| read_team(self.findings, text))
+    }
+
+    pub fn teams(&self, key: &'static str) -> Vec<Spanned<TeamName>> {
+        self.texts(key).into_iter().filter_map(|text| read_team(self.findings, text)).collect()
+    }
+
     fn expect_name(&self, text: Spanned<&str>) -> Option<Spanned<Name>> {
         read_name(self.findings, text)
     }
@@ -362,6 +371,20 @@ pub fn read_name(findings: &Findings<'_>, text: Spanned<&str>) -> Option<Spanned
                 Some(name) => {
                     findings.error_hinting("MW0115", text.span, message, format!("Such as `{name}`."));
                 }
+                None => findings.error("MW0115", text.span, message),
+            }
+            None
+        }
+    }
+}
+
+fn read_team(findings: &Findings<'_>, text: Spanned<&str>) -> Option<Spanned<TeamName>> {
+    match TeamName::new(text.value) {
+        Ok(value) => Some(Spanned { value, span: text.span }),
+        Err(problem) => {
+            let message = format!("`{}` is not a team's name: {}", shown(text.value), problem.why);
+            match TeamName::proposed(text.value) {
+                Some(name) => findings.error_hinting("MW0115", text.span, message, format!("Such as `{name}`.")),
                 None => findings.error("MW0115", text.span, message),
             }
             None

@@ -1,7 +1,7 @@
 //! The files that `meshwork init` and `meshwork new` write. What they write passes `check` as it is.
 
 use crate::infer::Connected;
-use crate::name::Name;
+use crate::name::{Name, TeamName};
 
 /// Path relative to the mesh folder, and text.
 pub type File = (String, String);
@@ -41,12 +41,12 @@ special_category:
 }
 
 /// A domain without products.
-pub fn domain(name: &Name, owner: &Name) -> Vec<File> {
+pub fn domain(name: &Name, owner: &TeamName) -> Vec<File> {
     vec![(format!("domains/{name}/domain.yaml"), domain_with(name, owner, None))]
 }
 
 /// The text of `domain.yaml`, with a connection where there is one.
-pub fn domain_with(name: &Name, owner: &Name, connection: Option<&Connected>) -> String {
+pub fn domain_with(name: &Name, owner: &TeamName, connection: Option<&Connected>) -> String {
     let connections = match connection {
         Some(connection) => format!("connections:\n{}", connection.yaml()),
         None => "\
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(checked.diagnostics, []);
         assert_eq!(checked.mesh.unwrap().name, "acme");
 
-        files.extend(domain(&name("marketing"), &name("marketing_team")));
+        files.extend(domain(&name("marketing"), &name("marketing_team").into()));
         files.extend(product(&name("marketing"), &name("leads")));
         files.retain(|path, _| !path.ends_with(".csv"));
         let checked = check::check(&files);
@@ -169,7 +169,7 @@ mod tests {
     fn even_with_the_longest_name() {
         let long = name(&"a".repeat(63));
         let mut files: Files = mesh(&long).into_iter().collect();
-        files.extend(domain(&long, &long));
+        files.extend(domain(&long, &long.clone().into()));
         files.extend(product(&long, &long));
         files.retain(|path, _| !path.ends_with(".csv"));
         assert_eq!(check::check(&files).diagnostics, []);

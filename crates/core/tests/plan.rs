@@ -9,7 +9,7 @@ use meshwork_core::principal::Grantee;
 use meshwork_core::product::{Input, Output, Product, ProductInput, Status};
 use meshwork_core::types::{ColumnType, LogicalType};
 use meshwork_testkit::{
-    SeededEntropy, TestClock, agreement, contract, domain, field, mesh, moment, name, output, product,
+    SeededEntropy, TestClock, agreement, contract, domain, field, mesh, moment, name, output, product, team,
 };
 
 const NOBODY: Circumstances<'static> = Circumstances { prune: false, agreements: &[], now: moment_zero() };
@@ -198,7 +198,7 @@ fn a_read_major_goes_only_after_its_sunset() {
     };
     let agreed = |old: &Mesh| -> Vec<Agreement> {
         let (_, output) = old.output("sales", "orders").expect("there");
-        vec![agreement("a1", Grantee::Team(name("finance")), output.id.as_ref().expect("given").as_str())]
+        vec![agreement("a1", Grantee::Team(team("finance")), output.id.as_ref().expect("given").as_str())]
     };
     let judge = |sunset: Option<chrono::NaiveDate>, granted: bool| {
         let (old, new) = only_second(sunset);

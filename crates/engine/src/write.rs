@@ -20,6 +20,7 @@ mod origin;
 mod position;
 mod profile;
 mod rule;
+mod sample;
 mod schema;
 pub(crate) mod session;
 mod set;

@@ -9,6 +9,7 @@ mod check;
 mod complete;
 mod context;
 mod demo;
+mod dev;
 mod diff;
 mod doctor;
 mod explain;
@@ -16,10 +17,12 @@ mod fmt;
 mod from;
 mod init;
 mod log;
+mod login;
 mod maintain;
 mod publication;
 mod run;
 mod schema;
+mod secret;
 mod serve;
 mod sql;
 mod test;
@@ -68,12 +71,15 @@ pub struct Global {
     /// Credential for the server [MESHWORK_TOKEN]; a file keeps it out of the process list
     #[arg(long, global = true, conflicts_with = "token_file")]
     pub token: Option<String>,
-    /// File that holds the credential [MESHWORK_TOKEN_FILE]
+    /// File that holds the credential, `-` for standard input [MESHWORK_TOKEN_FILE]
     #[arg(long, value_name = "FILE", global = true)]
     pub token_file: Option<PathBuf>,
     /// Act as this principal: `user:ana`, `product:sales.orders`
     #[arg(long = "as", value_name = "PRINCIPAL", global = true)]
     pub act_as: Option<String>,
+    /// A limit of queries or runs here, such as `query.memory=4GiB` or `run.time=1h`; repeat for several [MESHWORK_LIMITS]
+    #[arg(long, value_name = "NAME=VALUE", global = true)]
+    pub limits: Vec<String>,
     /// How to print data
     #[arg(short, long, value_enum, value_name = "FORMAT", global = true)]
     pub output: Option<Format>,
@@ -149,10 +155,16 @@ enum Command {
     User(user::User),
     /// API tokens
     Token(token::Token),
+    /// Get a token of your own from a server, and keep it
+    Login(login::Login),
+    /// Revoke the token that `login` got, and forget it
+    Logout(login::Logout),
     /// Who the server thinks you are
     Whoami,
     /// Serve the mesh: HTTP API and Postgres wire
     Serve(serve::Serve),
+    /// Develop: a mesh of your own beside the real one, built again with every save
+    Dev(dev::Dev),
     /// An example mesh, from nothing to queries
     Demo(demo::Demo),
     /// Servers that you work with, and their credentials
@@ -278,8 +290,11 @@ fn dispatch(command: Command, context: &Context) -> Result<u8> {
         C::Audit(args) => block_on(context, args.run(context)),
         C::User(args) => block_on(context, args.run(context)),
         C::Token(args) => block_on(context, args.run(context)),
+        C::Login(args) => block_on(context, args.run(context)),
+        C::Logout(args) => block_on(context, args.run(context)),
         C::Whoami => block_on(context, whoami::run(context)),
         C::Serve(args) => runtime(context, "info,sqlx=warn")?.block_on(args.run(context)),
+        C::Dev(args) => runtime(context, "warn")?.block_on(args.run(context)),
         C::Demo(args) => runtime(context, "warn")?.block_on(args.run(context)),
         C::ChildOfRun => Ok(process::child::main()),
     }

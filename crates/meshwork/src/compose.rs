@@ -42,6 +42,8 @@ const LEASE: Duration = Duration::from_secs(15);
 const HEARTBEAT: Duration = Duration::from_secs(4);
 /// From one look after a product's tables to the next.
 const MAINTENANCE: Duration = Duration::from_secs(3600);
+/// Where the first administrator finds a one-time token, in the state's folder.
+pub const ADMIN_TOKEN: &str = "admin-token";
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The whole platform in this process, which holds the state's lock.
@@ -163,13 +165,17 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         ports.clone(),
         governance.clone(),
         sink.clone(),
-        QuerySettings { mesh_key: mesh_key(&folder.join("mesh.key"), &*entropy)?, limits: query_limits() },
+        QuerySettings {
+            mesh_key: mesh_key(&folder.join("mesh.key"), &*entropy)?,
+            limits: query_limits(),
+            operator: config.limits.query,
+        },
     ));
     let applied = reader.applied().await?;
     let process = SelfProcess {
         program: program()?,
         temporary: temporary.clone(),
-        secrets: folder.join("secrets"),
+        secrets: config.secrets.clone().unwrap_or_else(|| folder.join("secrets")),
         fault: config.faults.child.clone(),
         mesh: applied.mesh_id.clone(),
         stores: stores.clone(),
@@ -178,6 +184,8 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         folder: config.folder.clone(),
         holder: format!("process {} on this machine", std::process::id()),
         limits: run_limits(cores),
+        operator: config.limits.run,
+        sample: config.sample,
         parallel: cores.clamp(1, 4),
         lease: LEASE,
         heartbeat: HEARTBEAT,
@@ -217,16 +225,14 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         clock: clock.clone(),
         readers: query.readers().clone(),
     };
+    let token_file = lock.folder().path().join(ADMIN_TOKEN);
+    let credentials =
+        CredentialService::new(state.clone(), reader.clone(), sink.clone(), clock.clone(), entropy.clone())
+            .when_spent(move |token| remove_secret(&token_file, token));
     let app = AppState {
         backup,
         maintenance,
-        credentials: Arc::new(CredentialService::new(
-            state.clone(),
-            reader.clone(),
-            sink.clone(),
-            clock.clone(),
-            entropy.clone(),
-        )),
+        credentials: Arc::new(credentials),
         mesh: Arc::new(MeshService::new(ports.clone(), reader, sink.clone())),
         query,
         access: Arc::new(AccessService::new(ports.clone(), governance, sink)),
@@ -258,9 +264,18 @@ pub fn engines_without_state(config: &Config, scratch: &Path) -> Result<Engines>
     Ok(Engines {
         reader: Engine::new(EngineConfig::new(scratch.join("spill"), cores))?,
         writer: Writer::new(writer),
-        run_limits: run_limits(cores),
-        query_limits: query_limits(),
+        run_limits: run_limits(cores).under(config.limits.run),
+        query_limits: query_limits().under(config.limits.query),
     })
+}
+
+/// Removes the file, if that is what it holds.
+fn remove_secret(file: &Path, secret: &str) {
+    if std::fs::read_to_string(file).is_ok_and(|text| text.trim() == secret)
+        && let Err(error) = std::fs::remove_file(file)
+    {
+        tracing::warn!(file = %file.display(), %error, "the file of a spent token could not be removed");
+    }
 }
 
 fn program() -> Result<PathBuf> {
@@ -279,7 +294,8 @@ fn query_limits() -> QueryLimits {
 }
 
 fn run_limits(cores: usize) -> RunLimits {
-    RunLimits { memory_bytes: 2 << 30, spill_bytes: 32 << 30, time: Duration::from_secs(4 * 3600), cores }
+    let (memory_bytes, spill_bytes, time) = (2 << 30, 32 << 30, Duration::from_secs(4 * 3600));
+    RunLimits { memory_bytes, spill_bytes, time, rows: None, cores }
 }
 
 /// The key of keyed masks: made once, and kept beside the state, readable by its owner only. Losing it changes every

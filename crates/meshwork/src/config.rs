@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use meshwork_core::error::{Error, Result};
+use meshwork_core::limits::{self, MeshLimits};
+use meshwork_core::sample::Sample;
 
 use crate::command::Global;
 use crate::contexts::{Contexts, Server};
@@ -18,10 +20,20 @@ pub struct Config {
     /// As `-C` named it.
     given: Option<PathBuf>,
     pub server: Option<String>,
+    /// The context that named it.
+    pub context: Option<String>,
     pub token: Option<String>,
+    /// The part of it that does not come from a context.
+    pub token_given: Option<String>,
     /// Prints the token, where that is not known.
     pub token_command: Option<String>,
     pub act_as: Option<String>,
+    /// What queries and runs of this process may use at most.
+    pub limits: MeshLimits,
+    /// How much of each source runs read; all unless given.
+    pub sample: Option<Sample>,
+    /// Where secrets lie, if not beside the state.
+    pub secrets: Option<PathBuf>,
     pub format: Option<Format>,
     pub color: bool,
     pub quiet: bool,
@@ -78,11 +90,16 @@ impl Config {
             server: global
                 .server
                 .clone()
-                .or_else(|| context.as_ref().map(|context| context.server.clone()))
+                .or_else(|| context.as_ref().map(|(_, context)| context.server.clone()))
                 .or_else(|| env("MESHWORK_SERVER")),
-            token_command: context.as_ref().and_then(|context| context.token_command.clone()),
-            token: token.or_else(|| context.and_then(|context| context.token)),
+            context: context.as_ref().map(|(name, _)| name.clone()),
+            token_command: context.as_ref().and_then(|(_, context)| context.token_command.clone()),
+            token_given: token.clone(),
+            token: token.or_else(|| context.and_then(|(_, context)| context.token)),
             act_as: global.act_as.clone(),
+            limits: limits_of(&global.limits, env("MESHWORK_LIMITS"))?,
+            sample: None,
+            secrets: None,
             format: global.output,
             color,
             quiet: global.quiet,
@@ -102,19 +119,33 @@ impl Config {
 }
 
 /// The context that was named, else the current one; none where a server was named.
-fn chosen(global: &Global, server: Option<String>, context: Option<String>) -> Result<Option<Server>> {
+fn chosen(global: &Global, server: Option<String>, context: Option<String>) -> Result<Option<(String, Server)>> {
     if global.server.is_some() || (server.is_some() && global.context.is_none()) {
         return Ok(None);
     }
     let contexts = Contexts::read()?;
     match global.context.clone().or(context).or_else(|| contexts.current.clone()) {
-        Some(name) => contexts.named(&name).cloned().map(Some),
+        Some(name) => contexts.named(&name).cloned().map(|server| Some((name, server))),
         None => Ok(None),
     }
 }
 
+/// What the options say, and the variable for what they leave open.
+fn limits_of(options: &[String], variable: Option<String>) -> Result<MeshLimits> {
+    let read = |text: &str| {
+        limits::settings(text).map_err(|why| Error::usage("MW1068", why).hint("`meshwork explain MW1068` lists them"))
+    };
+    let (options, variable) = (read(&options.join(","))?, read(&variable.unwrap_or_default())?);
+    Ok(MeshLimits { query: options.query.or(variable.query), run: options.run.or(variable.run) })
+}
+
+/// The first line; `-` is standard input.
 fn token_in(path: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = match path.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(path),
+    };
+    let text = text.map_err(|error| {
         Error::environment("MW1005", format!("the token file {} cannot be read: {error}", path.display()))
     })?;
     let token = text.trim().to_owned();
@@ -207,7 +238,9 @@ impl Config {
 
     /// The same settings for another mesh folder, worked on directly.
     pub fn at(&self, folder: &Path) -> Self {
-        Self { folder: folder.to_path_buf(), server: None, token: None, token_command: None, ..self.clone() }
+        let folder = folder.to_path_buf();
+        let (server, context, token, token_given, token_command) = (None, None, None, None, None);
+        Self { folder, server, context, token, token_given, token_command, ..self.clone() }
     }
 }
 

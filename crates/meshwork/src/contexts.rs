@@ -68,6 +68,32 @@ impl Contexts {
     }
 }
 
+impl Contexts {
+    pub fn check_name(name: &str) -> Result<()> {
+        if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)) {
+            return Ok(());
+        }
+        Err(Error::usage("MW1055", format!("`{}` is not a name for a context", name.escape_debug()))
+            .hint("use letters, digits, `-`, `_` and `.`"))
+    }
+
+    /// The name of the context that has this server.
+    pub fn known_as(&self, server: &str) -> Option<String> {
+        let server = server.trim_end_matches('/');
+        let mut all = self.contexts.iter();
+        all.find(|(_, context)| context.server.trim_end_matches('/') == server).map(|(name, _)| name.clone())
+    }
+
+    /// The name of the context that has this server, else one made of its address.
+    pub fn name_for(&self, server: &str) -> String {
+        self.known_as(server).unwrap_or_else(|| {
+            let address = server.split_once("://").map_or(server, |(_, address)| address);
+            let letters = address.chars().map(|c| if c.is_alphanumeric() || c == '.' { c } else { '-' });
+            letters.collect::<String>().trim_matches('-').to_owned()
+        })
+    }
+}
+
 fn path() -> Result<PathBuf> {
     let folder = own_folder(Own::Config).ok_or_else(|| {
         Error::environment("MW1054", "there is no folder for settings").hint("set HOME or XDG_CONFIG_HOME")

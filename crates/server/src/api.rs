@@ -8,6 +8,7 @@ pub mod data;
 pub mod diff;
 pub mod domain;
 pub mod health;
+pub mod login;
 pub mod maintenance;
 pub mod mesh;
 pub mod plan;

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use meshwork_control::port::state::{CredentialState, Token, User};
+use meshwork_core::effect::Timestamp;
 use meshwork_core::error::{Error, Result};
 use meshwork_core::id::TokenId;
 
@@ -52,14 +53,7 @@ impl CredentialState for SqliteState {
 
     async fn put_token(&self, token: &Token) -> Result<()> {
         let mut tx = self.write().await?;
-        sqlx::query("INSERT INTO tokens (id, user, hash, body) VALUES (?, ?, ?, ?)")
-            .bind(token.id.as_str())
-            .bind(&token.user)
-            .bind(&token.hash)
-            .bind(to_json(token)?)
-            .execute(&mut *tx)
-            .await
-            .map_err(fault_or(|| unknown_user(&token.user)))?;
+        insert_token(&mut tx, token).await?;
         bump_epoch(&mut tx).await?;
         tx.commit().await.map_err(fault)
     }
@@ -93,6 +87,42 @@ impl CredentialState for SqliteState {
         bump_epoch(&mut tx).await?;
         tx.commit().await.map_err(fault)
     }
+
+    async fn exchange_token(&self, spent: &TokenId, at: Timestamp, new: &Token) -> Result<bool> {
+        let mut tx = self.write().await?;
+        let body: Option<String> = sqlx::query_scalar("SELECT body FROM tokens WHERE id = ?")
+            .bind(spent.as_str())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(fault)?;
+        let Some(mut token) = body.as_deref().map(from_json::<Token>).transpose()? else { return Ok(false) };
+        if !token.one_time || token.spent_at.is_some() {
+            return Ok(false);
+        }
+        token.spent_at = Some(at);
+        sqlx::query("UPDATE tokens SET body = ? WHERE id = ?")
+            .bind(to_json(&token)?)
+            .bind(spent.as_str())
+            .execute(&mut *tx)
+            .await
+            .map_err(fault)?;
+        insert_token(&mut tx, new).await?;
+        bump_epoch(&mut tx).await?;
+        tx.commit().await.map_err(fault)?;
+        Ok(true)
+    }
+}
+
+async fn insert_token(tx: &mut sqlx::SqliteConnection, token: &Token) -> Result<()> {
+    sqlx::query("INSERT INTO tokens (id, user, hash, body) VALUES (?, ?, ?, ?)")
+        .bind(token.id.as_str())
+        .bind(&token.user)
+        .bind(&token.hash)
+        .bind(to_json(token)?)
+        .execute(tx)
+        .await
+        .map(drop)
+        .map_err(fault_or(|| unknown_user(&token.user)))
 }
 
 fn unknown_user(name: &str) -> Error {

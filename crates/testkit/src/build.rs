@@ -6,7 +6,7 @@ use meshwork_core::egress::Egress;
 use meshwork_core::filter::RowFilter;
 use meshwork_core::id::{AgreementId, OutputId, ProductId, PublicationId, RunId};
 use meshwork_core::mesh::{Domain, Mesh};
-use meshwork_core::name::Name;
+use meshwork_core::name::{Name, TeamName};
 use meshwork_core::principal::{Grantee, Principal};
 use meshwork_core::product::{
     Archetype, CsvOptions, Files, Input, Merge, Mode, OnViolation, Output, OutputVersion, Product, Source, SourceKind,
@@ -22,6 +22,10 @@ pub fn name(text: &str) -> Name {
     Name::new(text).expect("a test's name is valid")
 }
 
+pub fn team(text: &str) -> TeamName {
+    TeamName::new(text).expect("a test's team is valid")
+}
+
 /// `acme` with these domains.
 pub fn mesh(domains: impl IntoIterator<Item = Domain>) -> Mesh {
     Mesh {
@@ -32,6 +36,7 @@ pub fn mesh(domains: impl IntoIterator<Item = Domain>) -> Mesh {
         former_storage: Vec::new(),
         egress: Egress::default(),
         retention: None,
+        limits: Default::default(),
         classifications: Vec::new(),
         policies: Vec::new(),
         domains: domains.into_iter().map(|domain| (domain.name.clone(), domain)).collect(),
@@ -45,7 +50,7 @@ pub fn domain(called: &str, products: impl IntoIterator<Item = Product>) -> Doma
         name: name(called),
         renamed_from: None,
         description: None,
-        owner: name(&format!("{called}_team")),
+        owner: team(&format!("{called}_team")),
         members: Vec::new(),
         storage: None,
         retention: None,
@@ -68,6 +73,7 @@ pub fn product(called: &str, outputs: impl IntoIterator<Item = Output>) -> Produ
         archetype: Archetype::SourceAligned,
         description: None,
         retention: None,
+        limits: Default::default(),
         inputs: BTreeMap::from([(name("raw"), Input::Source(Source { kind, incremental: None, place: None }))]),
         outputs: outputs.into_iter().map(|output| (output.name.clone(), output)).collect(),
         path: format!("domains/d/{called}"),

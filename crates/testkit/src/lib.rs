@@ -13,7 +13,9 @@ mod s3;
 mod s3_proxy;
 mod web;
 
-pub use build::{agreement, contract, domain, field, mesh, name, output, product, publication, report, run, table};
+pub use build::{
+    agreement, contract, domain, field, mesh, name, output, product, publication, report, run, table, team,
+};
 pub use clock::{TestClock, moment};
 pub use entropy::SeededEntropy;
 pub use mariadb::Mariadb;

@@ -8,8 +8,8 @@ use meshwork_core::audit::{Entry, Event};
 use meshwork_core::effect::Timestamp;
 use meshwork_core::error::{Error, Result};
 use meshwork_core::id::{TokenId, UserId};
-use meshwork_core::name::Name;
-use meshwork_core::principal::{FOLDER_OWNER, Principal, Subject};
+use meshwork_core::name::TeamName;
+use meshwork_core::principal::{FOLDER_OWNER, Principal, Subject, is_user_name};
 use serde::{Deserialize, Serialize};
 
 use super::{CredentialService, NOBODY, token_hash};
@@ -21,7 +21,7 @@ use crate::port::state::{Token, User};
 pub struct NewUser {
     pub name: String,
     #[serde(default)]
-    pub teams: Vec<Name>,
+    pub teams: Vec<TeamName>,
     #[serde(default)]
     pub admin: bool,
     #[serde(default)]
@@ -46,29 +46,35 @@ pub struct NewToken {
     /// Every session with this token has this purpose (D16).
     #[serde(default)]
     pub purpose: Option<String>,
+    /// Good for one login only; it then lasts for a day at most.
+    #[serde(default)]
+    pub one_time: bool,
 }
 
-/// How long the first administrator may wait before signing in.
-const FIRST_TOKEN_DAYS: i64 = 7;
+/// How long a one-time token waits for its login.
+const ONE_TIME_HOURS: i64 = 24;
 const FIRST_ADMIN: &str = "admin";
 const TOKEN_PREFIX: &str = "mw_";
+/// A client can tell by this that there is something to exchange.
+pub const ONE_TIME_PREFIX: &str = "mw_once_";
+
 impl CredentialService {
-    /// Where nobody can sign in as an administrator: makes the user `admin` and a token for it that lasts seven days,
-    /// handed to `deliver` (which writes it to a 0600 file) before it counts. Returns whether it did.
+    /// Where nobody can sign in as an administrator: makes the user `admin` and a one-time token for it, handed to
+    /// `deliver` (which writes it to a 0600 file) before it counts. Returns whether it did.
     pub async fn first_start(&self, deliver: impl FnOnce(&str) -> Result<()> + Send) -> Result<bool> {
         let now = self.clock.now();
         for user in self.state.users().await?.into_iter().filter(|user| user.admin && !user.disabled) {
-            let live = |token: &Token| token.expires_at.is_none_or(|at| now < at);
+            let live = |token: &Token| token.spent_at.is_none() && token.expires_at.is_none_or(|at| now < at);
             if user.password_hash.is_some() || self.state.tokens(Some(&user.name)).await?.iter().any(live) {
                 return Ok(false);
             }
         }
         let known = self.state.user(FIRST_ADMIN).await?;
         let admin = User { admin: true, disabled: false, ..known.unwrap_or_else(|| self.new_user(FIRST_ADMIN)) };
-        let expires_at = Some(now + chrono::Duration::days(FIRST_TOKEN_DAYS));
-        let label = "first start".to_owned();
-        let (token, secret) = self.new_token(NewToken { user: admin.name.clone(), label, expires_at, purpose: None });
-        // Delivered first: a token that counts but was never delivered would lock everyone out for a week.
+        let (user, label) = (admin.name.clone(), "first start".to_owned());
+        let new = NewToken { user, label, expires_at: None, purpose: None, one_time: true };
+        let (token, secret) = self.new_token(new);
+        // Delivered first: a token that counts but was never delivered would lock everyone out until it expires.
         deliver(&secret)?;
         self.change(&Principal::User(FOLDER_OWNER.to_owned()), "token.create", token.id.as_str()).await?;
         self.state.put_user(&admin).await?;
@@ -79,7 +85,7 @@ impl CredentialService {
     /// A token for whoever can read the server's `server.json`: the folder owner's root, as long as this process lives.
     /// A second call replaces the first.
     pub fn owner_token(&self) -> String {
-        let secret = self.new_secret();
+        let secret = self.new_secret(TOKEN_PREFIX);
         *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(token_hash(&secret));
         secret
     }
@@ -135,7 +141,7 @@ impl CredentialService {
     }
 
     /// Recorded before it happens, like everything.
-    async fn change(&self, actor: &Principal, action: &str, object: &str) -> Result<()> {
+    pub(super) async fn change(&self, actor: &Principal, action: &str, object: &str) -> Result<()> {
         let event = Event::Access { action: action.to_owned(), object: object.to_owned(), table: None, purpose: None };
         self.audit.record(Entry::new(self.clock.now(), actor.clone(), event)).await
     }
@@ -152,33 +158,36 @@ impl CredentialService {
         }
     }
 
-    fn new_token(&self, new: NewToken) -> (Token, String) {
-        let secret = self.new_secret();
+    pub(super) fn new_token(&self, new: NewToken) -> (Token, String) {
+        let now = self.clock.now();
+        let secret = self.new_secret(if new.one_time { ONE_TIME_PREFIX } else { TOKEN_PREFIX });
+        let latest = new.one_time.then(|| now + chrono::Duration::hours(ONE_TIME_HOURS));
         let token = Token {
             id: TokenId::generate(self.ids()),
             user: new.user,
             label: new.label,
             hash: token_hash(&secret),
-            created_at: self.clock.now(),
-            expires_at: new.expires_at,
+            created_at: now,
+            expires_at: new.expires_at.into_iter().chain(latest).min(),
             purpose: new.purpose,
+            one_time: new.one_time,
+            spent_at: None,
         };
         (token, secret)
     }
 
-    fn new_secret(&self) -> String {
+    fn new_secret(&self, prefix: &str) -> String {
         let mut bytes = [0; 32];
         self.entropy.fill(&mut bytes);
-        format!("{TOKEN_PREFIX}{}", BASE64.encode(bytes))
+        format!("{prefix}{}", BASE64.encode(bytes))
     }
 }
 
-/// Names go into headers, logs and policies: short, visible, ASCII.
 fn check_name(name: &str) -> Result<()> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '+');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
-        return Err(Error::usage("MW0907", format!("`{}` is not a user name", name.escape_debug()))
-            .hint("use 1 to 64 of the characters a to z, A to Z, 0 to 9, `.`, `_`, `-`, `@`, `+`"));
+    if !is_user_name(name) {
+        return Err(Error::usage("MW0907", format!("`{}` is not a user name", name.escape_debug())).hint(
+            "use 1 to 64 of the characters a to z, A to Z, 0 to 9, `.`, `_`, `-`, `@`, `+`, a letter or digit first",
+        ));
     }
     if [FOLDER_OWNER, NOBODY].contains(&name) {
         return Err(Error::usage("MW0907", format!("the user name `{name}` is reserved")).hint("choose another"));

@@ -16,6 +16,7 @@ use meshwork_core::egress::Egress;
 use meshwork_core::error::{Diagnostic, Place, Result};
 use meshwork_core::filter::RowFilter;
 use meshwork_core::id::{ColumnId, OutputId, RunId};
+use meshwork_core::limits::Limits;
 use meshwork_core::lineage::Inherited;
 use meshwork_core::mask::Mask;
 use meshwork_core::mesh::{DatabaseConnection, HttpConnection, S3Connection};
@@ -23,6 +24,7 @@ use meshwork_core::name::Name;
 use meshwork_core::product::{CsvOptions, Incremental, JsonOptions, Merge, Mode, OnViolation};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::run::{OutputReport, RunReport, RunTask};
+pub use meshwork_core::sample::Sample;
 use meshwork_core::storage::StorageRoot;
 use meshwork_core::types::ColumnType;
 use serde::{Deserialize, Serialize};
@@ -131,6 +133,29 @@ pub struct QueryLimits {
     pub sql_bytes: usize,
 }
 
+impl QueryLimits {
+    /// These, but for what `set` says.
+    #[must_use]
+    pub fn under(self, set: Limits) -> Self {
+        Self {
+            memory_bytes: set.memory_bytes.unwrap_or(self.memory_bytes),
+            spill_bytes: set.spill_bytes.unwrap_or(self.spill_bytes),
+            time: set.time_ms.map_or(self.time, Duration::from_millis),
+            rows: set.rows.or(self.rows),
+            sql_bytes: self.sql_bytes,
+        }
+    }
+
+    pub fn shown(&self) -> Limits {
+        shown(self.memory_bytes, self.spill_bytes, self.time, self.rows)
+    }
+}
+
+fn shown(memory: u64, spill: u64, time: Duration, rows: Option<u64>) -> Limits {
+    let time_ms = u64::try_from(time.as_millis()).ok();
+    Limits { memory_bytes: Some(memory), spill_bytes: Some(spill), time_ms, rows }
+}
+
 /// A table that the plan reads, from the plan's providers, not from names in the SQL (D23).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableUse {
@@ -225,6 +250,9 @@ pub struct RunSpec {
     /// The roots on S3 that tables of its inputs and outputs lie in, and no others.
     #[serde(default)]
     pub storage: Vec<StorageSpec>,
+    /// How much of each source is read; all unless given.
+    #[serde(default)]
+    pub sample: Option<Sample>,
     pub limits: RunLimits,
     pub now: Timestamp,
 }
@@ -249,7 +277,28 @@ pub struct RunLimits {
     pub memory_bytes: u64,
     pub spill_bytes: u64,
     pub time: Duration,
+    /// That a run may write to one output.
+    #[serde(default)]
+    pub rows: Option<u64>,
     pub cores: usize,
+}
+
+impl RunLimits {
+    /// These, but for what `set` says.
+    #[must_use]
+    pub fn under(self, set: Limits) -> Self {
+        Self {
+            memory_bytes: set.memory_bytes.unwrap_or(self.memory_bytes),
+            spill_bytes: set.spill_bytes.unwrap_or(self.spill_bytes),
+            time: set.time_ms.map_or(self.time, Duration::from_millis),
+            rows: set.rows.or(self.rows),
+            cores: self.cores,
+        }
+    }
+
+    pub fn shown(&self) -> Limits {
+        shown(self.memory_bytes, self.spill_bytes, self.time, self.rows)
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

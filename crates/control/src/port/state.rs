@@ -6,7 +6,7 @@ use meshwork_core::effect::Timestamp;
 use meshwork_core::error::Result;
 use meshwork_core::id::{AgreementId, MeshId, OutputId, ProductId, PublicationId, RunId, TokenId, UserId};
 use meshwork_core::mesh::Mesh;
-use meshwork_core::name::Name;
+use meshwork_core::name::TeamName;
 use meshwork_core::principal::Principal;
 use meshwork_core::publication::Publication;
 use meshwork_core::run::{Lease, Run, RunReport};
@@ -103,7 +103,7 @@ pub trait AgreementState: Send + Sync {
 pub struct User {
     pub id: UserId,
     pub name: String,
-    pub teams: Vec<Name>,
+    pub teams: Vec<TeamName>,
     pub admin: bool,
     #[serde(default)]
     pub password_hash: Option<String>,
@@ -124,6 +124,12 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
     #[serde(default)]
     pub purpose: Option<String>,
+    /// Good for one exchange against a token of the user's own, and for nothing else.
+    #[serde(default)]
+    pub one_time: bool,
+    /// When that exchange was.
+    #[serde(default)]
+    pub spent_at: Option<Timestamp>,
 }
 
 #[async_trait]
@@ -137,6 +143,9 @@ pub trait CredentialState: Send + Sync {
     async fn token_by_hash(&self, hash: &str) -> Result<Option<Token>>;
     async fn tokens(&self, user: Option<&str>) -> Result<Vec<Token>>;
     async fn remove_token(&self, id: &TokenId) -> Result<()>;
+    /// Marks a one-time token as spent and stores the token that it was spent on, both or neither. False, and nothing is
+    /// stored, where it is gone or was spent before.
+    async fn exchange_token(&self, spent: &TokenId, at: Timestamp, new: &Token) -> Result<bool>;
 }
 
 /// Audit leaves as stored: the sequence number, the leaf's bytes (RFC 8785 JSON, final), and the chain.

@@ -8,6 +8,7 @@ use meshwork_core::effect::Timestamp;
 use meshwork_core::error::{Error, Kind, Result};
 use meshwork_core::id::OutputId;
 use meshwork_core::mask::Mask;
+use meshwork_core::mesh::Mesh;
 use meshwork_core::name::split_major;
 use meshwork_core::policy::{ColumnAccess, Decision, Request, unknown_table};
 use meshwork_core::principal::{Principal, Subject};
@@ -67,6 +68,10 @@ impl StatementCatalog {
 
     pub fn epoch(&self) -> u64 {
         self.epoch.number
+    }
+
+    pub fn mesh(&self) -> Option<&Mesh> {
+        self.epoch.mesh.as_ref()
     }
 
     /// Why tables were refused, for the audit log.

@@ -276,4 +276,7 @@ impl CredentialState for State {
         self.tokens.lock().unwrap().retain(|token| token.id != *id);
         Ok(())
     }
+    async fn exchange_token(&self, _: &TokenId, _: Timestamp, _: &Token) -> Result<bool> {
+        Ok(false)
+    }
 }

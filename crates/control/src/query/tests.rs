@@ -102,7 +102,7 @@ impl Platform {
         };
         let limits =
             QueryLimits { memory_bytes: 1, spill_bytes: 1, time: Duration::from_secs(1), rows: None, sql_bytes: 1000 };
-        let settings = QuerySettings { mesh_key: MeshKey::new([1; 32]), limits };
+        let settings = QuerySettings { mesh_key: MeshKey::new([1; 32]), limits, operator: Default::default() };
         let governance = Arc::new(Governance::new(state.clone(), state.clone()));
         let service = QueryService::over(ports, governance, state.clone(), settings);
         Self { state, service, batches, executed, planned }
@@ -295,6 +295,8 @@ async fn a_session_ends_with_its_token_and_its_user() {
         created_at: moment(0),
         expires_at: None,
         purpose: None,
+        one_time: false,
+        spent_at: None,
     });
     let prepared = platform.service.prepare(&session, "sales.orders").await.unwrap();
     assert!(platform.service.execute(&prepared, Vec::new()).await.is_ok());

@@ -61,7 +61,9 @@ impl RunService {
             incremental,
             outputs,
             full_refresh,
-            limits: self.settings.limits,
+            // What lies in a hidden folder was sampled when it was put there.
+            sample: self.settings.sample.filter(|_| !domain.path.starts_with('.')),
+            limits: self.settings.limits.under(self.settings.operator.and(mesh.limits.run).and(product.limits)),
             now: run.started_at,
         })
     }

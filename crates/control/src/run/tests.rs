@@ -275,7 +275,9 @@ fn service(world: &Arc<World>) -> RunService {
     let settings = RunSettings {
         folder: "/mesh".into(),
         holder: "test".into(),
-        limits: RunLimits { memory_bytes: 1, spill_bytes: 1, time: Duration::from_millis(300), cores: 1 },
+        limits: RunLimits { memory_bytes: 1, spill_bytes: 1, time: Duration::from_millis(300), rows: None, cores: 1 },
+        operator: Default::default(),
+        sample: None,
         parallel: 2,
         lease: Duration::from_secs(15),
         heartbeat: Duration::from_millis(5),

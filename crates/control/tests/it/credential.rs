@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshwork_control::audit::{AuditQuery, AuditService};
-use meshwork_control::credential::{Credential, CredentialService, NewToken, NewUser};
+use meshwork_control::credential::{Credential, CredentialService, Login, NewLogin, NewToken, NewUser, Origin};
 use meshwork_control::mesh::MeshReader;
 use meshwork_control::port::state::MeshState as _;
 use meshwork_core::effect::Clock as _;
@@ -10,7 +10,7 @@ use meshwork_core::error::{Error, Kind};
 use meshwork_core::id::Ids;
 use meshwork_core::principal::{Grantee, Principal, Subject};
 use meshwork_store::SqliteState;
-use meshwork_testkit::{SeededEntropy, TestClock, domain, mesh, name};
+use meshwork_testkit::{SeededEntropy, TestClock, domain, mesh, name, team};
 
 struct Platform {
     service: CredentialService,
@@ -42,7 +42,7 @@ fn admin() -> Subject {
 fn new_user(called: &str) -> NewUser {
     NewUser {
         name: called.to_owned(),
-        teams: vec![name("finance_team")],
+        teams: vec![team("finance_team")],
         admin: false,
         password: Some(RIGHT.to_owned()),
         disabled: false,
@@ -58,6 +58,11 @@ impl Platform {
         let platform = platform().await;
         platform.service.put_user(&admin(), new_user("ana")).await.expect("put");
         platform
+    }
+
+    async fn login(&self, once: &str) -> Result<Login, Error> {
+        let new = NewLogin { label: "laptop".to_owned(), expires_at: None };
+        self.service.login(Credential::Bearer(once.to_owned()), &Origin::default(), new).await
     }
 
     async fn code(&self, credential: Credential) -> String {
@@ -143,6 +148,7 @@ async fn tokens_open_until_they_expire_or_are_revoked() {
         label: "ci".to_owned(),
         expires_at: Some(now + chrono::Duration::seconds(60)),
         purpose: Some("reporting".to_owned()),
+        one_time: false,
     };
     let (token, secret) = platform.service.create_token(&admin(), new.clone()).await.expect("made");
     assert!(secret.starts_with("mw_") && secret.len() == 3 + 43, "{secret}");
@@ -174,8 +180,8 @@ async fn domains_follow_from_teams_and_from_members() {
 
     let ana = platform.service.authenticate(basic("ana", RIGHT)).await.expect("right");
     assert_eq!(ana.domains, [name("finance"), name("sales")].into());
-    assert_eq!(ana.teams, [name("finance_team"), name("sales_team")].into());
-    assert!(Grantee::Team(name("sales_team")).covers(&ana));
+    assert_eq!(ana.teams, [team("finance_team"), team("sales_team")].into());
+    assert!(Grantee::Team(team("sales_team")).covers(&ana));
 
     let guest = platform.service.subject(&Principal::User("guest".to_owned())).await.expect("simulated");
     assert_eq!(guest.domains, [name("sales")].into());
@@ -199,15 +205,70 @@ async fn the_first_start_makes_one_administrator() {
     assert_eq!(platform.service.users().await.expect("read").len(), 0, "nothing counts that was not delivered");
     assert_eq!(platform.service.first_start(deliver).await, Ok(true));
     let secret = told.lock().expect("free").clone();
-    let subject = platform.service.authenticate(Credential::Bearer(secret.clone())).await.expect("known");
-    assert!(subject.admin);
+    assert!(secret.starts_with("mw_once_"), "{secret}");
+    assert_eq!(platform.code(Credential::Bearer(secret.clone())).await, "MW0949", "it opens nothing");
     assert_eq!(platform.service.first_start(|_| panic!("not again")).await, Ok(false));
 
     // Nobody used it in time and nobody else can get in: the next start makes another.
-    platform.clock.advance(Duration::from_secs(8 * 24 * 3600));
-    assert_eq!(platform.code(Credential::Bearer(secret)).await, "MW0902");
+    platform.clock.advance(Duration::from_secs(24 * 3600));
+    assert_eq!(platform.login(&secret).await.map(drop).expect_err("late").code, "MW0902");
     assert_eq!(platform.service.first_start(deliver).await, Ok(true));
     assert_eq!(platform.service.users().await.expect("read").len(), 1);
+    let secret = told.lock().expect("free").clone();
+    let login = platform.login(&secret).await.expect("in time");
+    let subject = platform.service.authenticate(Credential::Bearer(login.secret)).await.expect("known");
+    assert!(subject.admin);
+    assert_eq!(platform.service.first_start(|_| panic!("not again")).await, Ok(false));
+    // The token of the login ends too; with it, nobody can get in.
+    platform.clock.advance(Duration::from_secs(90 * 24 * 3600));
+    assert_eq!(platform.service.first_start(deliver).await, Ok(true));
+}
+
+fn one_time(user: &str) -> NewToken {
+    let (user, label, purpose) = (user.to_owned(), "first login".to_owned(), Some("reporting".to_owned()));
+    NewToken { user, label, expires_at: None, purpose, one_time: true }
+}
+
+#[tokio::test]
+async fn a_one_time_token_is_good_for_one_login() {
+    let gone = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut platform = Platform::with_ana().await;
+    let told = gone.clone();
+    platform.service = platform.service.when_spent(move |secret| told.lock().expect("free").push(secret.to_owned()));
+    let (once, secret) = platform.service.create_token(&admin(), one_time("ana")).await.expect("made");
+    let (first, second, third) =
+        tokio::join!(platform.login(&secret), platform.login(&secret), platform.login(&secret));
+    let (won, lost): (Vec<_>, Vec<_>) = [first, second, third].into_iter().partition(Result::is_ok);
+    let codes: Vec<String> = lost.into_iter().map(|lost| lost.map(drop).expect_err("lost").code).collect();
+    assert_eq!((won.len(), codes), (1, vec!["MW0950".to_owned(), "MW0950".to_owned()]));
+    assert_eq!(*gone.lock().expect("free"), [secret.clone()]);
+    let login = won.into_iter().flatten().next().expect("one");
+    assert_eq!((login.token.label.as_str(), login.token.purpose.as_deref()), ("laptop", Some("reporting")));
+    let session = platform.service.authenticate(Credential::Bearer(login.secret.clone())).await.expect("known");
+    assert_eq!((session.principal, session.token), (Principal::User("ana".to_owned()), Some(login.token.id)));
+    assert_eq!(platform.login(&secret).await.map(drop).expect_err("used").code, "MW0950");
+    assert_eq!(platform.login(&login.secret).await.map(drop).expect_err("ordinary").code, "MW0951");
+    assert_eq!(platform.login("mw_once_guessed").await.map(drop).expect_err("unknown").code, "MW0901");
+    let (_, revoked) = platform.service.create_token(&admin(), one_time("ana")).await.expect("made");
+    platform.service.put_user(&admin(), NewUser { disabled: true, ..new_user("ana") }).await.expect("put");
+    assert_eq!(platform.login(&revoked).await.map(drop).expect_err("disabled").code, "MW0901");
+    let found = platform.audit.query(&AuditQuery::default()).await.expect("read");
+    let exchanged = |event: &meshwork_core::audit::Event| {
+        matches!(event, meshwork_core::audit::Event::Access { action, object, .. }
+            if action == "token.exchange" && *object == once.id.as_str())
+    };
+    assert!(found.iter().any(|entry| exchanged(&entry.event)), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_password_is_good_for_a_token_too() {
+    let platform = Platform::with_ana().await;
+    let new = NewLogin { label: "laptop".to_owned(), expires_at: None };
+    let login = platform.service.login(basic("ana", RIGHT), &Origin::default(), new.clone()).await.expect("right");
+    let session = platform.service.authenticate(Credential::Bearer(login.secret)).await.expect("known");
+    assert_eq!(session.valid_until, Some(platform.clock.now() + chrono::Duration::days(90)));
+    let refused = platform.service.login(basic("ana", "wrong horse battery"), &Origin::default(), new).await;
+    assert_eq!(refused.map(drop).expect_err("wrong").code, "MW0900");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ fn admin() -> Subject {
 
 /// In `sales_team`.
 fn seller(mesh: &Mesh) -> Subject {
-    Subject::user("ana", [name("sales_team")], false, Some(mesh))
+    Subject::user("ana", [name("sales_team").into()], false, Some(mesh))
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::manifest::mesh::{self, MeshManifest};
 use crate::manifest::product::{self, ProductManifest};
 use crate::manifest::test::{self, TestManifest};
 use crate::mesh::PolicyFile;
-use crate::product::Status;
+use crate::product::{Mode, Status};
 use crate::reader::Findings;
 use crate::suggestion;
 use crate::yaml::{self, Node, Span};
@@ -148,11 +148,24 @@ impl Declared {
         for product in self.products() {
             let Some(manifest) = &product.manifest else { continue };
             let inputs: Vec<&str> = manifest.inputs.iter().map(|(name, _)| name.value.as_str()).collect();
-            let outputs: Vec<&str> = manifest.outputs.iter().map(|(name, _)| name.value.as_str()).collect();
+            let known: Vec<&str> = manifest.outputs.iter().map(|(name, _)| name.value.as_str()).collect();
             for (file, case) in product.tests.iter().flat_map(|file| file.tests.iter().map(move |case| (file, case))) {
                 let inputs = case.inputs.keys().filter(|name| !inputs.contains(&name.as_str())).map(|n| ("input", n));
-                let outputs =
-                    case.expect.keys().filter(|name| !outputs.contains(&name.as_str())).map(|n| ("output", n));
+                let grows = |name: &str| {
+                    let output = manifest.outputs.iter().find(|(output, _)| output.value == *name);
+                    output.is_some_and(|(_, output)| output.mode.as_ref().is_some_and(|mode| mode.value != Mode::Full))
+                };
+                for name in case.existing.keys().filter(|name| known.contains(&name.as_str()) && !grows(name)) {
+                    let at = Span { line: case.place.line, column: case.place.column, length: 0 };
+                    let message = format!(
+                        "the test `{}` gives rows that `{name}` has before, but each run replaces them",
+                        case.name
+                    );
+                    let hint = "Leave `existing` out, or give the output `mode: append` or `mode: merge`.";
+                    report.error("MW1060", &file.path, at, message).hint(hint);
+                }
+                let outputs = case.expect.keys().chain(case.existing.keys());
+                let outputs = outputs.filter(|name| !known.contains(&name.as_str())).map(|n| ("output", n));
                 for (what, name) in inputs.chain(outputs) {
                     let at = Span { line: case.place.line, column: case.place.column, length: 0 };
                     let message =

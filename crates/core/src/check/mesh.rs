@@ -12,6 +12,7 @@ use super::outputs::{self, Output};
 use crate::contract::Contract;
 use crate::egress::Egress;
 use crate::filter::Predicate;
+use crate::limits::MeshLimits;
 use crate::manifest::mesh::DEFAULT_STORAGE;
 use crate::manifest::product::{InputManifest, ProductManifest, RowFilterManifest};
 use crate::mesh::{Domain, Mesh};
@@ -44,6 +45,7 @@ pub(super) fn assemble(
         former_storage: Vec::new(),
         egress: Egress(manifest.egress.clone()),
         retention: value(manifest.retention.as_ref()),
+        limits: MeshLimits { query: manifest.limits.query.limits(), run: manifest.limits.run.limits() },
         classifications: classifications.all,
         policies: declared.policies.clone(),
         domains,
@@ -61,6 +63,7 @@ pub(super) fn without_domains(declared: &Declared) -> Mesh {
         former_storage: Vec::new(),
         egress: Egress::default(),
         retention: None,
+        limits: MeshLimits::default(),
         classifications: Vec::new(),
         policies: declared.policies.clone(),
         domains: BTreeMap::new(),
@@ -129,6 +132,7 @@ fn product(
         archetype: value(manifest.archetype.as_ref()).unwrap_or_else(|| archetype(manifest)),
         description: manifest.description.clone(),
         retention: value(manifest.retention.as_ref()),
+        limits: manifest.limits.limits(),
         inputs: reads,
         outputs: resolved,
         path: declared.folder.clone(),

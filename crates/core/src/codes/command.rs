@@ -231,4 +231,59 @@ pub const CODES: &[CodeInfo] = &[
         title: "Not every table could be looked after",
         help: "`meshwork maintain` went on to the next table after one failed. The lines above say which, and why; nothing that is published is affected.",
     },
+    CodeInfo {
+        code: "MW1065",
+        title: "No server to log in to",
+        help: "`meshwork login --server http://host:port` gets a token of your own from that server and keeps it, readable \
+               by you only, in a context. In the folder of an embedded mesh no login is needed.",
+    },
+    CodeInfo {
+        code: "MW1066",
+        title: "A token is needed",
+        help: "`meshwork login` asks on the terminal, reads standard input, or takes `--token-file FILE`; `--user NAME` logs \
+               in with a password.",
+    },
+    CodeInfo {
+        code: "MW1067",
+        title: "No login to end",
+        help: "`meshwork logout` revokes and forgets the token of the context in use, of `--context NAME`, or of the context \
+               that has the server of `--server`. A token that comes from a command or the environment is not its to end.",
+    },
+    CodeInfo {
+        code: "MW1068",
+        title: "Not a limit",
+        help: "`--limits NAME=VALUE` and MESHWORK_LIMITS (several with commas) take `query.memory`, `query.spill`, \
+               `query.time`, `query.rows` and the same under `run.`: sizes as `4GiB` or `500MB`, times as `30s` or `2h`, rows \
+               as a number. They hold for the process that does the work, the server where there is one; `limits` in \
+               mesh.yaml and product.yaml may only be lower.",
+    },
+    CodeInfo {
+        code: "MW1069",
+        title: "No such product to develop",
+        help: "`meshwork dev` takes `domain.product`, `domain` or `all`, as the mesh folder declares them.",
+    },
+    CodeInfo {
+        code: "MW1070",
+        title: "The mesh folder cannot be watched",
+        help: "`meshwork dev` asks the operating system to be told of saves. On Linux the number of folders that can be \
+               watched is limited (`sysctl fs.inotify.max_user_watches`). `meshwork dev --once` builds without watching.",
+    },
+    CodeInfo {
+        code: "MW1071",
+        title: "The folder of `meshwork dev` cannot be used",
+        help: "State, tables and samples of `meshwork dev` lie under `.meshwork/dev/` of the mesh folder, which must be \
+               writable. It may be removed whenever `meshwork dev` does not run.",
+    },
+    CodeInfo {
+        code: "MW1072",
+        title: "Not a sample",
+        help: "`--sample` takes a number of rows (`10000`), a share (`1%`), or `all`. Rows are the first of each source, and \
+               those with the lowest hashes of their keys of each upstream table. A share takes the rows whose key's hash \
+               falls into it, the same in all tables.",
+    },
+    CodeInfo {
+        code: "MW1073",
+        title: "The development session is over",
+        help: "The session could not be started again after a change that broke what was built. Start `meshwork dev` anew.",
+    },
 ];

@@ -287,4 +287,16 @@ pub const CODES: &[CodeInfo] = &[
         title: "As of a time that is no longer kept",
         help: "Old publications stay readable for the retention that product.yaml, domain.yaml or mesh.yaml declares, 30 days unless they say otherwise. What is older has been removed. The error names the earliest moment that still works.",
     },
+    CodeInfo {
+        code: "MW0641",
+        title: "The run would write too many rows",
+        help: "`limits` of mesh.yaml or product.yaml, or whoever serves, set how many `rows` a run may write to one output. \
+               Nothing was published. A join that multiplies rows is the usual cause where it surprises.",
+    },
+    CodeInfo {
+        code: "MW0642",
+        title: "A join needs more memory than the run may use",
+        help: "A join on anything but equal columns (`a.x < b.y`) keeps one side in memory. It was tried again in a way that \
+               writes to temporary files. Raise `limits.run.memory` of mesh.yaml, make one side smaller, or join on equal keys.",
+    },
 ];

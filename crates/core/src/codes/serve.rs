@@ -43,6 +43,31 @@ pub const CODES: &[CodeInfo] = &[
         help: "Give an expiry that is later than now, or none.",
     },
     CodeInfo {
+        code: "MW0949",
+        title: "A one-time token opens nothing",
+        help: "A one-time token (`mw_once_…`) is good for one thing: `meshwork login --server URL` (`POST /api/v1/login`) \
+               exchanges it for a token of its user's own. The first administrator's is in `.meshwork/admin-token`.",
+    },
+    CodeInfo {
+        code: "MW0950",
+        title: "The one-time token has been used",
+        help: "A one-time token is dead once it was exchanged; of two who use it at once, one wins. If you did not use it, \
+               somebody else has: revoke the token that it was exchanged for (`meshwork token list --user NAME`, \
+               `meshwork token revoke ID`). The owner of the mesh's folder makes a new one there with \
+               `meshwork token create --one-time --user NAME LABEL`, whether the server runs or not.",
+    },
+    CodeInfo {
+        code: "MW0951",
+        title: "Not a one-time token",
+        help: "Only one-time tokens and passwords are exchanged for a new token. A token of your own is used as it is: \
+               `meshwork login` keeps it in the context, and programs send it as `authorization: Bearer TOKEN`.",
+    },
+    CodeInfo {
+        code: "MW0952",
+        title: "Not what a login takes",
+        help: "`POST /api/v1/login` takes either `one_time_token`, or `user` and `password`.",
+    },
+    CodeInfo {
         code: "MW0911",
         title: "A password could not be checked",
         help: "The stored hash does not have a known form. An administrator sets the password again.",
@@ -167,8 +192,9 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0944",
         title: "Not a name",
-        help: "Principals are written `user:ana` or `product:sales.orders`, grantees also `team:marketing_team`. Names of \
-               domains, products, teams and classifications are lower case: a to z, 0 to 9 and `_`.",
+        help: "Principals are written `user:ana` or `product:sales.orders`, grantees also `team:marketing-team`. Names of \
+               domains, products and classifications are lower case: a to z, 0 to 9 and `_`; those of teams may also have \
+               `-` and `.` in them.",
     },
     CodeInfo {
         code: "MW0998",

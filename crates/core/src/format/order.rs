@@ -36,7 +36,7 @@ impl FileKind {
 type Rules = &'static [(&'static str, &'static [&'static str])];
 
 const STORAGE: (&str, &[&str]) = ("/storage", &["url", "endpoint", "region", "path_style"]);
-const MESH: Rules = &[("", &["name", "description", "storage", "retention", "defaults"]), STORAGE];
+const MESH: Rules = &[("", &["name", "description", "storage", "egress", "retention", "limits", "defaults"]), STORAGE];
 const DOMAIN: Rules = &[
     ("", &["domain", "renamed_from", "description", "owner", "members", "storage", "retention", "connections"]),
     STORAGE,
@@ -44,7 +44,18 @@ const DOMAIN: Rules = &[
 const PRODUCT: Rules = &[
     (
         "",
-        &["product", "renamed_from", "version", "status", "archetype", "description", "retention", "inputs", "outputs"],
+        &[
+            "product",
+            "renamed_from",
+            "version",
+            "status",
+            "archetype",
+            "description",
+            "retention",
+            "limits",
+            "inputs",
+            "outputs",
+        ],
     ),
     ("/inputs/*", &["source", "product", "output", "version", "purpose", "contract"]),
     ("/inputs/*/source", &["type", "connection", "table", "query", "path", "url"]),
@@ -87,7 +98,7 @@ const STANDARD: Rules = &[
 ];
 const TEST: Rules = &[
     ("", &["product", "tests"]),
-    ("/tests/*", &["name", "description", "now", "inputs", "expect"]),
+    ("/tests/*", &["name", "description", "now", "existing", "inputs", "expect"]),
     ("/tests/*/expect/*", &["rows", "file", "order", "match", "violations"]),
 ];
 

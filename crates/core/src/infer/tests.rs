@@ -6,6 +6,10 @@ use crate::error::Severity;
 use crate::quality::Rule;
 use crate::scaffold;
 
+fn team(text: &str) -> TeamName {
+    TeamName::new(text).unwrap()
+}
+
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
@@ -14,7 +18,7 @@ fn target() -> Target {
     Target {
         domain: name("music"),
         product: name("shop"),
-        owner: name("music_team"),
+        owner: team("music_team"),
         connection: Some(name("source")),
         from: "shop.db".into(),
     }
@@ -43,7 +47,7 @@ fn table(name: &str, columns: Vec<ColumnProfile>) -> TableProfile {
 /// The mesh that `init --from` would write.
 fn mesh(proposal: &Proposal) -> Files {
     let mut files: Files = scaffold::mesh(&name("acme")).into_iter().collect();
-    files.extend(scaffold::domain(&name("music"), &name("music_team")));
+    files.extend(scaffold::domain(&name("music"), &name("music_team").into()));
     files.extend(proposal.files.clone());
     files
 }
@@ -211,7 +215,7 @@ fn dbt_tests_become_clauses() {
         ],
     };
     let domain = "domains/music/domain.yaml";
-    let text = scaffold::domain_with(&name("music"), &name("music_team"), Some(&connection));
+    let text = scaffold::domain_with(&name("music"), &name("music_team").into(), Some(&connection));
     files.insert(domain.into(), text);
     let checked = check::check(&files);
     assert_eq!(checked.diagnostics, []);

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use super::connection::{self, ConnectionManifest};
 use super::{storage, text};
 use crate::mesh::Connection;
-use crate::name::Name;
+use crate::name::{Name, TeamName};
+use crate::principal;
 use crate::reader::{Fields, Findings, Spanned, shown};
 use crate::storage::Storage;
 use crate::yaml::Node;
@@ -23,7 +24,7 @@ pub struct DomainManifest {
     /// What the domain is responsible for.
     pub description: Option<String>,
     /// The team that owns it.
-    pub owner: Spanned<Name>,
+    pub owner: Spanned<TeamName>,
     /// User names of the owner team's members.
     #[schemars(default)]
     pub members: Vec<String>,
@@ -45,7 +46,7 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node, folder: &str) -> Opt
         domain: super::product::or_fallback(fields.required_name("domain"), folder, fields.at()),
         renamed_from: fields.name("renamed_from"),
         description: fields.string("description"),
-        owner: super::product::or_fallback(fields.required_name("owner"), "owner", fields.at()),
+        owner: owner(&fields),
         members: members(&fields),
         storage: storage::read(findings, &fields),
         retention: text::retention(&fields),
@@ -59,12 +60,20 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node, folder: &str) -> Opt
     Some(manifest)
 }
 
+/// Or a stand-in, so that reading goes on; an error has been noted.
+fn owner(fields: &Fields<'_>) -> Spanned<TeamName> {
+    fields.required_team("owner").unwrap_or_else(|| {
+        let value = TeamName::new("owner").expect("`owner` is a name");
+        Spanned { value, span: fields.at() }
+    })
+}
+
 fn members(fields: &Fields<'_>) -> Vec<String> {
     let mut members: Vec<String> = Vec::new();
     for member in fields.texts("members") {
-        if !is_user_name(member.value) {
+        if !principal::is_user_name(member.value) {
             let message = format!("`{}` is not a user name", shown(member.value));
-            let hint = "Letters, digits and `._-@+`, up to 128 characters, without a prefix such as `user:`.";
+            let hint = "Letters, digits and `._-@+`, up to 64 characters, without a prefix such as `user:`.";
             fields.findings().error_hinting("MW0123", member.span, message, hint);
         } else if members.iter().any(|known| known == member.value) {
             let message = format!("`{}` stands twice in `members`", shown(member.value));
@@ -74,10 +83,4 @@ fn members(fields: &Fields<'_>) -> Vec<String> {
         }
     }
     members
-}
-
-fn is_user_name(text: &str) -> bool {
-    (1..=128).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b'+'))
 }

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 
+use super::limits::{self, MeshLimitsManifest};
 use super::{product, storage, text};
 use crate::egress::Destination;
 use crate::name::Name;
@@ -29,6 +30,9 @@ pub struct MeshManifest {
     /// at least an hour. Default: 30 days.
     #[schemars(with = "Option<String>")]
     pub retention: Option<Spanned<u64>>,
+    /// What queries and runs may use at most.
+    #[schemars(default)]
+    pub limits: MeshLimitsManifest,
     /// What products take that do not say otherwise.
     #[schemars(default)]
     pub defaults: Defaults,
@@ -53,6 +57,7 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node) -> Option<MeshManife
         storage: storage::read(findings, &fields),
         egress: egress(&fields),
         retention: text::retention(&fields),
+        limits: limits::of_mesh(&fields),
         defaults: fields.fields("defaults").map(defaults).unwrap_or_default(),
     };
     fields.finish();

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::incremental::{IncrementalText, incremental};
+use super::limits::{self, LimitsManifest};
 use super::source::{self, SourceManifest};
 use super::text::inner_path;
 use crate::filter::Comparison;
-use crate::name::Name;
+use crate::name::{Name, TeamName};
 use crate::product::{Archetype, Incremental, MissingRows, Mode, OnViolation, SourceKind, Status};
 use crate::reader::{Fields, Findings, Spanned, proposed_name, shown};
 use crate::types::Literal;
@@ -35,6 +36,9 @@ pub struct ProductManifest {
     /// How long its old publications stay readable, as `retention` in mesh.yaml.
     #[schemars(with = "Option<String>")]
     pub retention: Option<Spanned<u64>>,
+    /// What each of its runs may use at most, within the mesh's own limits.
+    #[schemars(default)]
+    pub limits: LimitsManifest,
     /// What it reads, by the name of the table in its SQL.
     #[schemars(with = "BTreeMap<Name, InputManifest>", default)]
     pub inputs: Vec<(Spanned<Name>, InputManifest)>,
@@ -175,8 +179,8 @@ pub struct RowFilterManifest {
     #[schemars(rename = "where")]
     pub predicates: Vec<PredicateManifest>,
     /// Teams that see all rows. The owner team is not exempt unless it is named.
-    #[schemars(with = "Vec<Name>", default)]
-    pub except: Vec<Spanned<Name>>,
+    #[schemars(with = "Vec<TeamName>", default)]
+    pub except: Vec<Spanned<TeamName>>,
 }
 
 /// A comparison of a column with literals.
@@ -252,6 +256,7 @@ pub fn read<'n>(findings: &'n Findings<'n>, node: &'n Node, folder: &str) -> Opt
         ),
         description: fields.string("description"),
         retention: super::text::retention(&fields),
+        limits: limits::of_product(&fields),
         inputs_complete,
         inputs,
         outputs: each(&fields, "outputs", |name, node| output(findings, name, node)),
@@ -466,7 +471,7 @@ fn row_filter<'n>(findings: &'n Findings<'n>, node: &'n Node) -> Option<RowFilte
         findings.error_hinting("MW0112", fields.span_of("where"), "the row filter has no condition", hint);
     }
     let predicates = declared.iter().filter_map(|item| predicate(findings, item)).collect();
-    let except = fields.names("except");
+    let except = fields.teams("except");
     fields.finish();
     Some(RowFilterManifest { name: name?, predicates, except })
 }

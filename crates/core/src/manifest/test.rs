@@ -24,6 +24,8 @@ pub struct TestCase {
     /// What `now()` and `current_date` are.
     pub now: Option<Timestamp>,
     pub inputs: BTreeMap<String, Rows>,
+    /// Rows that tables which grow have before, by output.
+    pub existing: BTreeMap<String, Rows>,
     pub expect: BTreeMap<String, Expected>,
     pub place: Place,
 }
@@ -81,19 +83,8 @@ fn case<'n>(findings: &'n Findings<'n>, node: &'n Node) -> Option<TestCase> {
         }
         parsed.ok()
     });
-    let inputs = fields.named("inputs").into_iter().filter_map(|(name, node)| {
-        let rows = match node.as_list() {
-            Some(items) => Rows::Inline(rows(findings, items)),
-            None => {
-                let fields = Fields::under(findings, node, format!("the input `{}`", name.value), name.span)?;
-                let file = fields.required_text("file")?.map(str::to_owned);
-                fields.finish();
-                Rows::File(file)
-            }
-        };
-        Some((name.value.to_string(), rows))
-    });
-    let inputs = inputs.collect();
+    let inputs = given(findings, &fields, "inputs", "the input");
+    let existing = given(findings, &fields, "existing", "what there is of");
     let expect = fields
         .named("expect")
         .into_iter()
@@ -104,7 +95,24 @@ fn case<'n>(findings: &'n Findings<'n>, node: &'n Node) -> Option<TestCase> {
         findings.error_hinting("MW1061", node.span, "the test expects nothing", hint);
     }
     fields.finish();
-    Some(TestCase { name, now, inputs, expect, place: findings.place(node.span) })
+    Some(TestCase { name, now, inputs, existing, expect, place: findings.place(node.span) })
+}
+
+/// Rows by name, written out or in a file.
+fn given<'n>(findings: &'n Findings<'n>, fields: &Fields<'n>, key: &'static str, what: &str) -> BTreeMap<String, Rows> {
+    let all = fields.named(key).into_iter().filter_map(|(name, node)| {
+        let rows = match node.as_list() {
+            Some(items) => Rows::Inline(rows(findings, items)),
+            None => {
+                let fields = Fields::under(findings, node, format!("{what} `{}`", name.value), name.span)?;
+                let file = fields.required_text("file")?.map(str::to_owned);
+                fields.finish();
+                Rows::File(file)
+            }
+        };
+        Some((name.value.to_string(), rows))
+    });
+    all.collect()
 }
 
 fn expected<'n>(findings: &'n Findings<'n>, name: &Spanned<Name>, node: &'n Node) -> Option<Expected> {
@@ -169,6 +177,9 @@ struct CaseShape {
     /// Rows of the product's inputs; one that is not named is empty.
     #[schemars(default)]
     inputs: BTreeMap<Name, InputShape>,
+    /// Rows that an output of mode `append` or `merge` has before; none unless given.
+    #[schemars(default)]
+    existing: BTreeMap<Name, InputShape>,
     /// What comes out, by output.
     expect: BTreeMap<Name, ExpectShape>,
 }

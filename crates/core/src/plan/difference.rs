@@ -54,6 +54,8 @@ fn mesh(applied: Option<&Mesh>, next: &Mesh, changes: &mut Vec<Change>) {
             details.extend(altered("description", &old.description, &next.description));
             details.extend(egress(old, next));
             details.extend(retention(old.retention, next.retention));
+            details.extend(moved("limits of queries", &old.limits.query, &next.limits.query));
+            details.extend(moved("limits of runs", &old.limits.run, &next.limits.run));
             let named = |mesh: &Mesh| mesh.classifications.iter().map(|c| (c.name.to_string(), c.clone())).collect();
             details.extend(entries("classification", &named(old), &named(next)));
             let files = |mesh: &Mesh| {
@@ -147,6 +149,7 @@ fn of_product(old: &Product, new: &Product) -> Vec<Detail> {
     details.extend(moved("archetype", &word(&old.archetype), &word(&new.archetype)));
     details.extend(altered("description", &old.description, &new.description));
     details.extend(retention(old.retention, new.retention));
+    details.extend(moved("limits", &old.limits, &new.limits));
     let inputs = |product: &Product| -> BTreeMap<String, serde_json::Value> {
         product.inputs.iter().map(|(name, input)| (name.to_string(), plain(input))).collect()
     };

@@ -12,13 +12,17 @@ use crate::id::{AgreementId, ColumnId, OutputId};
 use crate::lineage::{ColumnLineage, ColumnSource, Inherited};
 use crate::mask::Mask;
 use crate::mesh::{Domain, Mesh, PolicyFile};
-use crate::name::Name;
+use crate::name::{Name, TeamName};
 use crate::principal::{Grantee, Principal, Subject};
 use crate::product::{Archetype, Mode, OnViolation, Output, OutputFilter, OutputVersion, Product, SqlFile, Status};
 use crate::publication::{PublishedOutput, TableLocation};
 use crate::quality::{ClauseResult, Outcome, RowSample};
 use crate::run::{ColumnProfile, OutputReport, RunReport};
 use crate::types::{ColumnType, Literal, LogicalType};
+
+fn team(text: &str) -> TeamName {
+    TeamName::new(text).unwrap()
+}
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -111,6 +115,7 @@ impl World {
             archetype: Archetype::SourceAligned,
             description: None,
             retention: None,
+            limits: Default::default(),
             inputs: BTreeMap::new(),
             outputs: BTreeMap::from([(name("orders"), output)]),
             path: "domains/sales/shop".to_owned(),
@@ -121,7 +126,7 @@ impl World {
             name: name("sales"),
             renamed_from: None,
             description: None,
-            owner: name("sales_team"),
+            owner: team("sales_team"),
             members: vec!["olga".to_owned()],
             storage: None,
             retention: None,
@@ -145,6 +150,7 @@ impl World {
             former_storage: Vec::new(),
             egress: crate::egress::Egress::default(),
             retention: None,
+            limits: Default::default(),
             classifications: vec![
                 class("pii", None, Mask::HmacSha256),
                 class("health", Some("pii"), Mask::ReplaceWithNull),
@@ -196,7 +202,7 @@ impl World {
 
     fn filter(mut self, except: &[&str]) -> Self {
         let predicates = vec![eu()];
-        let except = except.iter().map(|team| name(team)).collect();
+        let except = except.iter().map(|called| team(called)).collect();
         self.output().row_filters.push(OutputFilter { name: name("europe"), predicates, except });
         self
     }
@@ -246,7 +252,7 @@ fn agreement(id: &str, grantee: Grantee) -> Agreement {
 }
 
 fn ana() -> Subject {
-    Subject::user("ana", [name("analysts")], false, None)
+    Subject::user("ana", [team("analysts")], false, None)
 }
 
 fn to_ana() -> Agreement {
@@ -355,7 +361,7 @@ fn revocation_and_expiry_end_access_and_the_decision_knows_when() {
 
 #[test]
 fn a_team_and_a_product_can_be_grantees() {
-    let team = World::new().with(agreement("a1", Grantee::Team(name("analysts"))));
+    let team = World::new().with(agreement("a1", Grantee::Team(team("analysts"))));
     assert!(team.decide(&ana()).allowed);
     let grantee = Grantee::Product { domain: name("finance"), product: name("ledger") };
     let product = World::new().with(agreement("a1", grantee));
@@ -418,7 +424,7 @@ fn row_filters_hold_for_all_but_the_excepted() {
     let world = World::new().filter(&["auditors"]).with(own);
     assert_eq!(world.decide(&ana()).rows, RowFilter(vec![german.clone(), eu()]));
     assert_eq!(world.decide(&olga(&world)).rows, RowFilter(vec![eu()]), "owners are not exempt");
-    let auditor = Subject::user("ana", [name("auditors")], false, None);
+    let auditor = Subject::user("ana", [team("auditors")], false, None);
     assert_eq!(world.decide(&auditor).rows, RowFilter(vec![german]), "what the agreement says remains");
 }
 

@@ -51,6 +51,7 @@ impl EngineConfig {
 pub struct Engine {
     shared: Arc<Shared>,
     runtime: Option<Runtime>,
+    clock: Option<Runtime>,
 }
 
 pub struct Shared {
@@ -61,6 +62,8 @@ pub struct Shared {
     pub listings: ListingCache,
     pub planners: Planners,
     pub handle: Handle,
+    /// A thread of its own that only waits: the others may be too busy to look at the time.
+    pub clock: Handle,
 }
 
 /// Virtual, so it costs nothing until a statement is deep.
@@ -84,7 +87,14 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(|error| failed(&error))?;
+        let clock = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("deadline")
+            .enable_time()
+            .build()
+            .map_err(|error| failed(&error))?;
         let shared = Shared {
+            clock: clock.handle().clone(),
             snapshots: SnapshotCache::new(config.snapshots, config.snapshot_bytes, Arc::clone(&config.stores)),
             footers,
             listings: ListingCache::default(),
@@ -93,7 +103,7 @@ impl Engine {
             config,
             env,
         };
-        Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
+        Ok(Self { shared: Arc::new(shared), runtime: Some(runtime), clock: Some(clock) })
     }
 
     #[cfg(test)]
@@ -108,7 +118,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        for runtime in [self.runtime.take(), self.clock.take()].into_iter().flatten() {
             // Not waiting: a drop may come from inside another runtime.
             runtime.shutdown_background();
         }

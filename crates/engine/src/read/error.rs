@@ -47,6 +47,7 @@ pub fn execution(error: &DataFusionError) -> Error {
             internal(error)
         }
         DataFusionError::ResourcesExhausted(message) => out_of_resources(message),
+        root if root.to_string().contains(REPLAYED) => out_of_memory(),
         DataFusionError::ArrowError(arrow, _) => arrow_error(arrow),
         DataFusionError::Execution(message) | DataFusionError::Plan(message) => {
             Error::check("MW0814", format!("the query failed: {}", redacted(message)))
@@ -136,6 +137,14 @@ pub fn unknown_table(written: &str) -> Error {
     } else {
         error.hint("name a table with its domain: `domain.output`")
     }
+}
+
+/// In the message of the panic of an exchange of rows that is started twice, which only a nested-loop join does, and only
+/// when it has run out of memory.
+pub const REPLAYED: &str = "partition not used yet";
+
+pub fn out_of_memory() -> Error {
+    out_of_resources("memory")
 }
 
 fn out_of_resources(message: &str) -> Error {

@@ -13,6 +13,7 @@ use datafusion::physical_plan::metrics::MetricValue;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 
 use super::barrier::BarrierExec;
+use super::stop::CheckedExec;
 
 pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("QUERY PLAN", DataType::Utf8, false)]))
@@ -34,6 +35,10 @@ pub fn render(plan: &Arc<dyn ExecutionPlan>, analyzed: bool, open: Open<'_>) -> 
 }
 
 fn node(plan: &dyn ExecutionPlan, depth: usize, analyzed: bool, open: Open<'_>, out: &mut String) {
+    if plan.is::<CheckedExec>() {
+        plan.children().into_iter().for_each(|inner| node(inner.as_ref(), depth, analyzed, open, out));
+        return;
+    }
     let barrier = plan.is::<BarrierExec>();
     let line = match plan.downcast_ref::<DataSourceExec>() {
         Some(source) => scan(source, plan, open),

@@ -23,7 +23,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use futures::{FutureExt, Stream, StreamExt};
 use meshwork_control::port::data::{BatchStream, GovernedTable, PlanRequest, PlannedQuery, TableUse};
 use meshwork_core::error::{Error, Result};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::attest::{Allowed, attest};
 use super::engine::Shared;
@@ -279,10 +279,11 @@ impl Inner {
         }
         let mut sent = 0u64;
         match self.pump(&physical, stop, &mut sent, out).await {
-            Err(error) if sent == 0 && error.code == "MW0811" && joins_by_hash(&physical.plan) => {
+            Err(error) if sent == 0 && error.code == "MW0811" && !stop.is_set() => {
+                let Some(planning) = spilling(&physical.plan) else { return Err(error) };
                 drop(physical);
-                tracing::info!("out of memory in a hash join: once more with sort-merge joins, which spill");
-                let physical = self.physical(&logical, &Planning::spilling()).await?;
+                tracing::info!(?planning, "out of memory in a join: once more with joins that spill");
+                let physical = self.physical(&logical, &planning).await?;
                 self.pump(&physical, stop, &mut sent, out).await
             }
             other => other,
@@ -290,6 +291,17 @@ impl Inner {
     }
 
     async fn pump(
+        &self,
+        physical: &Physical,
+        stop: &Stop,
+        sent: &mut u64,
+        out: &mpsc::Sender<Result<RecordBatch>>,
+    ) -> Result<()> {
+        let pumped = AssertUnwindSafe(self.pump_unguarded(physical, stop, sent, out)).catch_unwind();
+        pumped.await.unwrap_or_else(|payload| Err(panicked(&*payload)))
+    }
+
+    async fn pump_unguarded(
         &self,
         physical: &Physical,
         stop: &Stop,
@@ -346,8 +358,19 @@ fn insane(error: &DataFusionError) -> bool {
     error.to_string().contains("SanityCheckPlan")
 }
 
-fn joins_by_hash(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.name() == "HashJoinExec" || plan.children().into_iter().any(joins_by_hash)
+/// How to plan a statement again whose joins ran out of memory. Hash joins do not spill, sort-merge joins do; nested-loop
+/// joins do where their inputs can be started twice, which is where rows are not exchanged between partitions.
+fn spilling(plan: &Arc<dyn ExecutionPlan>) -> Option<Planning> {
+    let has = |name| holds(plan, name);
+    match (has("HashJoinExec"), has("NestedLoopJoinExec")) {
+        (true, _) => Some(Planning::spilling()),
+        (false, true) if has("RepartitionExec") => Some(Planning { single_partition: true, ..Planning::spilling() }),
+        _ => None,
+    }
+}
+
+fn holds(plan: &Arc<dyn ExecutionPlan>, name: &str) -> bool {
+    plan.name() == name || plan.children().into_iter().any(|input| holds(input, name))
 }
 
 #[async_trait]
@@ -366,47 +389,41 @@ impl PlannedQuery for Planned {
 
     async fn execute(&self, values: Vec<ArrayRef>) -> Result<BatchStream> {
         let inner = Arc::clone(&self.0);
-        let (logical, physical) = self
-            .0
-            .shared
-            .spawn(async move {
-                let logical = inner.bound(values)?;
-                let ready = inner.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let physical = match ready {
-                    Some(physical) => physical,
-                    None => inner.physical(&logical, &Planning::default()).await?,
-                };
-                Ok((logical, physical))
-            })
-            .await?;
+        let time = inner.request.limits.time;
+        let started = self.0.shared.spawn(async move {
+            let logical = inner.bound(values)?;
+            let ready = inner.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let physical = match ready {
+                Some(physical) => physical,
+                None => inner.physical(&logical, &Planning::default()).await?,
+            };
+            Ok((logical, physical))
+        });
+        let (logical, physical) = tokio::time::timeout(time, started).await.map_err(|_| too_long())??;
         // Small: a slow client holds back the scan, and a dropped one costs two batches.
         let (sender, receiver) = mpsc::channel(2);
         let inner = Arc::clone(&self.0);
         let stop = Stop::default();
-        let time = inner.request.limits.time;
-        // Beside the task, which may be too busy to look at the clock.
-        let late = self.0.shared.handle.spawn({
-            let stop = stop.clone();
-            async move {
-                tokio::time::sleep(time).await;
-                stop.set();
-            }
-        });
         let stopped = stop.clone();
         let task = self.0.shared.handle.spawn(async move {
             let run = AssertUnwindSafe(inner.run(logical, physical, &stopped, &sender)).catch_unwind();
-            let end = match tokio::time::timeout(time, run).await {
-                Ok(Ok(Err(_))) if stopped.is_set() => Err(too_long()),
-                Ok(Ok(end)) => end,
-                Ok(Err(_)) => Err(Error::internal("MW0816", "the query engine could not run this statement")
-                    .hint("write it another way; the server's log has the reason")),
-                Err(_) => Err(too_long()),
-            };
-            if let Err(error) = end {
+            if let Err(error) = run.await.unwrap_or_else(|payload| Err(panicked(&*payload))) {
+                let error = if stopped.is_set() { too_long() } else { error };
                 let _ = sender.send(Err(error)).await;
             }
         });
-        Ok(Box::pin(Answer { receiver, task: task.abort_handle(), late: late.abort_handle(), stop }))
+        // Whoever reads learns of the end of the statement's time at once, however long the task takes to notice.
+        let (ring, bell) = oneshot::channel();
+        let late = self.0.shared.clock.spawn({
+            let (stop, task) = (stop.clone(), task.abort_handle());
+            async move {
+                tokio::time::sleep(time).await;
+                stop.set();
+                let _ = ring.send(());
+                task.abort();
+            }
+        });
+        Ok(Box::pin(Answer { receiver, bell: Some(bell), task: task.abort_handle(), late: late.abort_handle(), stop }))
     }
 }
 
@@ -415,9 +432,22 @@ fn too_long() -> Error {
         .hint("select fewer rows, or let a product compute it")
 }
 
+/// An operator that panicked, in words. One panic is known: a nested-loop join that runs out of memory starts its input
+/// once more, to spill it, and an exchange of rows cannot be started twice.
+fn panicked(payload: &(dyn std::any::Any + Send)) -> Error {
+    let told = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+    match told {
+        Some(told) if told.contains(error::REPLAYED) => error::out_of_memory(),
+        _ => Error::internal("MW0816", "the query engine could not run this statement")
+            .hint("write it another way; the server's log has the reason"),
+    }
+}
+
 /// The batches of a running statement. Dropping it stops the statement.
 struct Answer {
     receiver: mpsc::Receiver<Result<RecordBatch>>,
+    /// Rings at the end of the statement's time.
+    bell: Option<oneshot::Receiver<()>>,
     task: tokio::task::AbortHandle,
     /// Waits for the end of the statement's time.
     late: tokio::task::AbortHandle,
@@ -427,6 +457,15 @@ struct Answer {
 impl Stream for Answer {
     type Item = Result<RecordBatch>;
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let rung = self.bell.as_mut().map(|bell| Pin::new(bell).poll(cx));
+        if let Some(Poll::Ready(rung)) = rung {
+            self.bell = None;
+            if rung.is_ok() {
+                self.receiver.close();
+                while self.receiver.try_recv().is_ok() {}
+                return Poll::Ready(Some(Err(too_long())));
+            }
+        }
         self.receiver.poll_recv(cx)
     }
 }

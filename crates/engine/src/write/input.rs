@@ -15,6 +15,7 @@ use meshwork_core::product::{Incremental, Mode};
 
 use super::fresh::{Fresh, Part, Taking, only_one};
 use super::position::Stored;
+use super::sample::{self, Cut};
 use super::{WriterConfig, origin, session};
 use crate::read::secured;
 use crate::source::{self, Access, Identity, Range, Reading, Source};
@@ -30,6 +31,8 @@ pub struct Inputs {
     pub fresh: Option<(String, Fresh)>,
     /// Files of this machine as they were before they were read, by input.
     pub files: BTreeMap<String, Vec<Identity>>,
+    /// Whether only part of one is read.
+    pub cut: Cut,
 }
 
 /// Where inputs are opened for.
@@ -58,7 +61,15 @@ impl Opening<'_> {
         let mut inputs = Inputs::default();
         for (name, input) in self.spec.inputs.iter().filter(|(name, _)| is_named(name)) {
             let way = grows.filter(|(growing, _)| growing == name).map(|(_, way)| way);
-            let provider = self.open(context, name, input, way, &mut inputs).await?;
+            let mut provider = self.open(context, name, input, way, &mut inputs).await?;
+            match (self.spec.sample, input) {
+                (Some(sample), InputSpec::Source(_)) => {
+                    provider = sample::part(context, name, provider, sample, &self.output.table, &inputs.cut).await?;
+                }
+                // It was cut where it was made.
+                (Some(_), InputSpec::Governed(_)) => inputs.cut.note(),
+                (None, _) => {}
+            }
             register(context, name, provider)?;
         }
         Ok(inputs)

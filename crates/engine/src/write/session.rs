@@ -17,6 +17,7 @@ use meshwork_control::port::data::RunLimits;
 use meshwork_core::effect::Timestamp;
 use meshwork_core::{Error, Place, Result};
 
+use crate::read::error::REPLAYED;
 use crate::read::session::{self as governed, Limits, Planning};
 use crate::storage::fault::storage_error;
 
@@ -204,17 +205,36 @@ pub fn execution_error(error: &DataFusionError, what: &str) -> Error {
             )
         }
         DataFusionError::NotImplemented(_) => failed("it uses something that the engine does not have"),
-        DataFusionError::ExecutionJoin(_) => Error::internal("MW0613", format!("building {what} stopped unexpectedly"))
-            .hint("this is a bug: please report it with the SQL"),
+        DataFusionError::ExecutionJoin(join) if !join.to_string().contains(REPLAYED) => {
+            Error::internal("MW0613", format!("building {what} stopped unexpectedly"))
+                .hint("this is a bug: please report it with the SQL")
+        }
+        root if root.to_string().contains(REPLAYED) => replayed(what),
         _ => failed("a value could not be computed"),
     }
+}
+
+/// An operator that panicked, in words. A nested-loop join that runs out of memory does where rows were exchanged between
+/// partitions before it: with one partition it spills.
+pub fn panicked(payload: &(dyn std::any::Any + Send), output: &str) -> Error {
+    let told = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+    if told.is_some_and(|told| told.contains(REPLAYED)) {
+        return replayed(&format!("output `{output}`"));
+    }
+    Error::internal("MW0613", format!("building output `{output}` stopped unexpectedly"))
+        .hint("this is a bug: please report it with the SQL")
+}
+
+fn replayed(what: &str) -> Error {
+    Error::limit("MW0642", format!("a join of {what} needs more memory than the run may use"))
+        .hint("raise the memory limit of runs, or join on equal keys")
 }
 
 /// The way that may succeed where the fast one failed.
 pub fn another_way(error: &Error) -> Option<Way> {
     match error.code.as_str() {
         "MW0611" => Some(Way::Spilling),
-        "MW0614" => Some(Way::Single),
+        "MW0614" | "MW0642" => Some(Way::Single),
         _ => None,
     }
 }

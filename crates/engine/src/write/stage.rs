@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::datatypes::Schema;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use meshwork_control::port::data::{OutputSpec, Phase, RunEvent, RunObserver, RunSpec};
 use meshwork_core::effect::Timestamp;
 use meshwork_core::lineage::ColumnLineage;
@@ -28,7 +28,7 @@ use super::schema::{file_schema, still_fits, stored_schema};
 use super::session::{self, Origin, Way};
 use super::sink::{Sink, Written};
 use super::yields::{lineage_of, places, used_columns};
-use super::{WriterConfig, origin, set};
+use super::{WriterConfig, origin, sample, set};
 use crate::failpoint;
 use crate::keys::unique_sets;
 use crate::source::{Access, Reading};
@@ -75,6 +75,11 @@ pub async fn stage(config: Arc<WriterConfig>, spec: RunSpec, observer: Arc<dyn R
     Ok(report)
 }
 
+fn too_many_rows(output: &OutputSpec, limit: u64) -> Error {
+    Error::limit("MW0641", format!("output `{}` would get more than {limit} rows from this run", output.name))
+        .hint("raise `rows` of the run's limits (mesh.yaml, product.yaml, `--limits`), or read less at once")
+}
+
 /// Timers do not take every duration.
 fn limit(time: Duration) -> Duration {
     time.min(Duration::from_secs(365 * 24 * 3600))
@@ -104,12 +109,12 @@ impl Run {
         for (at, output) in self.spec.outputs.iter().enumerate() {
             let before = self.config.clock.now();
             let reading = Reading::default();
-            let first = self.build(at, &reading, Way::Fast).await;
+            let first = self.attempt(at, &reading, Way::Fast).await;
             let done = match first.as_ref().err().and_then(|error| Some((error, session::another_way(error)?))) {
                 Some((error, way)) => {
                     self.log("warn", format!("{}; trying again with another plan", error.message));
                     let again = Reading { meter: Arc::clone(&reading.meter), ..Reading::default() };
-                    self.build(at, &again, way).await?
+                    self.attempt(at, &again, way).await?
                 }
                 None => first?,
             };
@@ -137,6 +142,12 @@ impl Run {
 
     fn log(&self, level: &str, line: String) {
         self.observer.event(RunEvent::Log { level: level.to_owned(), line });
+    }
+
+    /// As [`Self::build`], with a panic of the engine as an error.
+    async fn attempt(&self, at: usize, reading: &Reading, way: Way) -> Result<Built> {
+        let built = std::panic::AssertUnwindSafe(self.build(at, reading, way)).catch_unwind().await;
+        built.unwrap_or_else(|payload| Err(session::panicked(&*payload, &self.spec.outputs[at].name)))
     }
 
     async fn build(&self, at: usize, reading: &Reading, way: Way) -> Result<Built> {
@@ -220,6 +231,7 @@ impl Run {
             reading: reading.clone(),
             changes,
             implied: after.ambiguous.into_iter().collect(),
+            sampled: inputs.cut.is_noted(),
         })
     }
 
@@ -339,6 +351,9 @@ impl Run {
                 set::answers(&self.config, &self.spec, output, &mut pass, &built.batch, &siblings, &built.reading)
                     .await?;
             clauses.extend(built.implied.iter().cloned());
+            if built.sampled {
+                sample::judged(&mut clauses, &output.table);
+            }
             profile = pass.profile();
         }
         self.progress(output, Phase::Staged, built.batch.written.rows, &built.reading);
@@ -413,6 +428,9 @@ impl Run {
                 }
                 if batch.num_rows() > 0 {
                     let stored = pass.batch(&batch)?;
+                    if let Some(limit) = self.spec.limits.rows.filter(|limit| pass.rows > *limit) {
+                        return Err(too_many_rows(output, limit));
+                    }
                     writer.write(&stored).await.map_err(|error| sink.fault(&error))?;
                 }
                 let now = self.config.clock.now();
@@ -465,6 +483,7 @@ impl Made<'_> {
             reading: reading.clone(),
             changes: Some(Changes::default()),
             implied: Vec::new(),
+            sampled: false,
         })
     }
 }
@@ -505,4 +524,6 @@ struct Built {
     reading: Reading,
     changes: Option<Changes>,
     implied: Vec<ClauseResult>,
+    /// From part of an input only.
+    sampled: bool,
 }

@@ -113,7 +113,14 @@ impl Mesh {
                 base,
                 references: BTreeMap::new(),
             }],
-            limits: RunLimits { memory_bytes: 1 << 30, spill_bytes: 1 << 30, time: Duration::from_secs(60), cores: 2 },
+            sample: None,
+            limits: RunLimits {
+                memory_bytes: 1 << 30,
+                spill_bytes: 1 << 30,
+                time: Duration::from_secs(60),
+                rows: None,
+                cores: 2,
+            },
             now: moment(0),
         }
     }

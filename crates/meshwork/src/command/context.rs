@@ -1,7 +1,7 @@
 //! `meshwork context list|add|use|remove`
 
 use clap::{Args, Subcommand};
-use meshwork_core::error::{Error, Result};
+use meshwork_core::error::Result;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -57,10 +57,7 @@ impl Contextual {
                 return Ok(exit::OK);
             }
             What::Add { name, url, token_command } => {
-                if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)) {
-                    let message = format!("`{}` is not a name for a context", name.escape_debug());
-                    return Err(Error::usage("MW1055", message).hint("use letters, digits, `-`, `_` and `.`"));
-                }
+                Contexts::check_name(&name)?;
                 // Refuses what cannot be an address.
                 Client::remote(&url, None, None)?;
                 let token = context.config.token.clone().filter(|_| token_command.is_none());

@@ -16,7 +16,7 @@ use meshwork_core::egress::Egress;
 use meshwork_core::error::{Error, Result, Severity};
 use meshwork_core::infer::dbt::Project;
 use meshwork_core::infer::{self, Connected, Proposal, TableProfile, Target, dbt};
-use meshwork_core::name::Name;
+use meshwork_core::name::{Name, TeamName};
 use meshwork_core::scaffold::{self, File};
 use meshwork_engine::infer::{Bounds, Examined, contains};
 use meshwork_engine::read::check::Checker;
@@ -210,7 +210,7 @@ async fn propose(
     let examined = examine(context, source, start, &place).await?;
     let profiles: Vec<TableProfile> = examined.iter().map(|e| e.profile.clone()).collect();
     let manifest = format!("domains/{domain}/domain.yaml");
-    let owner = Name::new(format!("{domain}_team")).unwrap_or_else(|_| domain.clone());
+    let owner = TeamName::new(format!("{domain}_team")).unwrap_or_else(|_| domain.clone().into());
     let (manifest_text, connected) =
         with_connection(around.files.get(&manifest), &domain, &owner, start.connection(&domain));
     let target =
@@ -306,7 +306,7 @@ async fn examine(context: &Context, source: &Source, start: &Start, place: &Plac
 fn with_connection(
     existing: Option<&String>,
     domain: &Name,
-    owner: &Name,
+    owner: &TeamName,
     connection: Option<Connected>,
 ) -> (String, Option<Name>) {
     let Some(text) = existing else {
@@ -384,7 +384,7 @@ mod tests {
         let start = Start::Database(Database::parse("postgres://ana:x@db.example:5433/crm").unwrap());
         let add = |text: &str| {
             let connection = start.connection(&name("sales"));
-            with_connection(Some(&text.to_owned()), &name("sales"), &name("sales_team"), connection)
+            with_connection(Some(&text.to_owned()), &name("sales"), &name("sales_team").into(), connection)
         };
         let (once, called) = add("domain: sales   # ours\nowner: sales_team\n");
         assert!(once.starts_with("domain: sales   # ours\n") && once.contains("connections:\n  crm:\n"), "{once}");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use meshwork_core::error::{Error, Result};
-use meshwork_core::name::Name;
+use meshwork_core::name::{Name, TeamName};
 use meshwork_core::scaffold::{self, File};
 
 use super::Context;
@@ -88,7 +88,7 @@ pub struct New {
 enum What {
     Domain {
         name: String,
-        /// The team that owns it [default: NAME-team, as far as names allow]
+        /// The team that owns it [default: NAME_team]
         #[arg(long)]
         owner: Option<String>,
     },
@@ -113,8 +113,8 @@ impl New {
             What::Domain { name, owner } => {
                 let domain = named(name)?;
                 let owner = match owner {
-                    Some(owner) => named(owner)?,
-                    None => named(&format!("{name}_team"))?,
+                    Some(owner) => team(owner)?,
+                    None => team(&format!("{name}_team"))?,
                 };
                 scaffold::domain(&domain, &owner)
             }
@@ -146,6 +146,10 @@ impl New {
 
 fn named(text: &str) -> Result<Name> {
     Name::new(text).map_err(|problem| Error::usage("MW1024", problem.to_string()))
+}
+
+fn team(text: &str) -> Result<TeamName> {
+    TeamName::new(text).map_err(|problem| Error::usage("MW1024", problem.to_string()))
 }
 
 fn parts<const N: usize>(text: &str, shape: &str) -> Result<[Name; N]> {

@@ -41,15 +41,22 @@ impl Serve {
         let lock = compose::patiently(Duration::from_secs(2), || folder.lock()).await?;
         let platform = compose::open(&context.config, lock).await?;
         let server = Server::start(platform, http, pg).await?;
-        let token_file = folder.path().join("admin-token");
+        let token_file = folder.path().join(compose::ADMIN_TOKEN);
         if server.first_start(&token_file).await? {
-            context.printer.note(&format!("the token of the first administrator is in {}", token_file.display()));
+            let file = token_file.display();
+            context.printer.note(&format!("the first administrator's one-time token is in {file}; it is exchanged by"));
+            context.printer.note(&format!("  meshwork login --server {} --token-file {file}", server.http));
         }
         context.printer.line(&format!("HTTP API       {}", server.http));
         context.printer.line(&format!("documentation  {}/api/docs", server.http));
         if let Some(pg) = server.pg {
             context.printer.line(&format!("Postgres wire  {pg}"));
         }
+        let app = &server.platform.app;
+        let applied = app.mesh.applied().await?;
+        let (query, run) = (app.query.limits(applied.mesh.as_ref()), app.runs.limits(applied.mesh.as_ref()));
+        context.printer.note(&format!("limits of queries: {}", query.shown()));
+        context.printer.note(&format!("limits of runs:    {}", run.shown()));
         terminated().await;
         context.printer.note("stopping");
         server.stop().await;
@@ -62,6 +69,7 @@ pub struct Server {
     pub http: String,
     pub pg: Option<SocketAddr>,
     pub platform: Arc<Platform>,
+    token: String,
     stop: watch::Sender<bool>,
     tasks: tokio::task::JoinSet<()>,
 }
@@ -107,15 +115,16 @@ impl Server {
             Err(error) => tracing::warn!(%error, "housekeeping did not finish"),
         }));
         let http = format!("http://{http_address}");
+        let token = platform.app.credentials.owner_token();
         platform.lock.write_server_info(&ServerInfo {
             pid: std::process::id(),
             http: http.clone(),
             postgres: pg_address.map(|address| address.to_string()),
-            token: Some(platform.app.credentials.owner_token()),
+            token: Some(token.clone()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: platform.app.clock.now(),
         })?;
-        Ok(Self { http, pg: pg_address, platform, stop, tasks })
+        Ok(Self { http, pg: pg_address, platform, token, stop, tasks })
     }
 
     /// Writes the one-time administrator token, where there is no administrator yet.
@@ -125,12 +134,21 @@ impl Server {
     }
 
     /// Takes no more connections, lets requests end within the grace, stops the rest, closes the state.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
+        self.stop_within(GRACE).await;
+    }
+
+    pub async fn stop_within(mut self, grace: Duration) {
         self.stop.send_replace(true);
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(GRACE, all).await;
+        let _ = tokio::time::timeout(grace, all).await;
         self.tasks.shutdown().await;
-        self.platform.close(GRACE).await;
+        self.platform.close(grace).await;
+    }
+
+    /// The folder owner's token, as long as this server lives.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 }
 

@@ -30,6 +30,9 @@ enum What {
         /// Pins the purpose of all its queries
         #[arg(long)]
         purpose: Option<String>,
+        /// Good for one `meshwork login` within a day, and for nothing else
+        #[arg(long)]
+        one_time: bool,
     },
     List {
         #[arg(long)]
@@ -44,9 +47,9 @@ impl Token {
     pub async fn run(self, context: &Context) -> Result<u8> {
         let client = context.client().await?;
         match self.what {
-            What::Create { label, user, expires, purpose } => {
+            What::Create { label, user, expires, purpose, one_time } => {
                 let body = json!({
-                    "label": label, "user": user, "purpose": purpose,
+                    "label": label, "user": user, "purpose": purpose, "one_time": one_time,
                     "expires_at": expires.as_deref().map(access::moment).transpose()?,
                 });
                 let created = client.json(Call::post("tokens", body)).await?;
@@ -65,6 +68,7 @@ impl Token {
                     column("label", "label"),
                     column("created", "created_at"),
                     column("expires", "expires_at"),
+                    column("spent", "spent_at"),
                     column("purpose", "purpose"),
                 ];
                 context.printer.list(&client.all(&format!("tokens{query}")).await?, &columns);

@@ -1,13 +1,13 @@
 //! `meshwork user add|list|remove|password`
 
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use meshwork_core::error::{Error, Result};
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, secret};
 use crate::client::{Call, Client, encoded};
 use crate::exit;
 use crate::output::column;
@@ -71,12 +71,12 @@ impl User {
             What::Password { name, password_file } => {
                 let password = match password_file {
                     Some(file) => password_in(&file)?,
-                    None if !std::io::stdin().is_terminal() => first_line(std::io::stdin().lock())?,
+                    None if !std::io::stdin().is_terminal() => secret::first_line(std::io::stdin().lock())?,
                     None if context.config.no_input => {
                         return Err(Error::usage("MW1014", "a password is needed")
                             .hint("give it with `--password-file FILE`, or on standard input"));
                     }
-                    None => asked(&name)?,
+                    None => secret::asked(&format!("Password for {name}: "))?,
                 };
                 set_password(&client, &name, &password).await?;
                 context.printer.note("the password is set");
@@ -103,35 +103,10 @@ async fn set_password(client: &Client, name: &str, password: &str) -> Result<()>
 
 fn password_in(file: &std::path::Path) -> Result<String> {
     if file.as_os_str() == "-" {
-        return first_line(std::io::stdin().lock());
+        return secret::first_line(std::io::stdin().lock());
     }
     let text = std::fs::File::open(file).map_err(|error| {
         Error::environment("MW1014", format!("the password file {} cannot be read: {error}", file.display()))
     })?;
-    first_line(std::io::BufReader::new(text))
-}
-
-fn first_line(mut from: impl BufRead) -> Result<String> {
-    let mut line = String::new();
-    from.read_line(&mut line).map_err(|error| Error::environment("MW1014", format!("no password: {error}")))?;
-    let password = line.trim_end_matches(['\n', '\r']).to_owned();
-    if password.is_empty() {
-        return Err(Error::usage("MW1014", "the password is empty"));
-    }
-    Ok(password)
-}
-
-/// Asks on the terminal without showing what is typed.
-fn asked(name: &str) -> Result<String> {
-    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-    let input = std::io::stdin();
-    let before = tcgetattr(&input).map_err(|error| Error::environment("MW1014", format!("no terminal: {error}")))?;
-    let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO);
-    eprint!("Password for {name}: ");
-    let _ = tcsetattr(&input, OptionalActions::Now, &silent);
-    let answer = first_line(input.lock());
-    let _ = tcsetattr(&input, OptionalActions::Now, &before);
-    eprintln!();
-    answer
+    secret::first_line(std::io::BufReader::new(text))
 }

@@ -71,6 +71,7 @@ impl Test {
             memory_bytes: self.memory << 20,
             spill_bytes: 32 << 30,
             time: Duration::from_secs(24 * 3600),
+            rows: None,
             cores,
         };
         let subject = Subject {

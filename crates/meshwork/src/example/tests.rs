@@ -143,7 +143,14 @@ async fn stage(folder: &Path, mesh: &Mesh, domain: &str, product: &str) -> RunRe
         storage: Vec::new(),
         outputs: outputs.collect(),
         full_refresh: false,
-        limits: RunLimits { memory_bytes: 1 << 30, spill_bytes: 1 << 30, time: Duration::from_secs(120), cores: 2 },
+        sample: None,
+        limits: RunLimits {
+            memory_bytes: 1 << 30,
+            spill_bytes: 1 << 30,
+            time: Duration::from_secs(120),
+            rows: None,
+            cores: 2,
+        },
         now: moment(0),
     };
     let scratch = folder.join("scratch");

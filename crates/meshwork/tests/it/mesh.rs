@@ -197,7 +197,11 @@ impl Mesh {
 
     /// A server on free ports, once it answers.
     pub fn serve(&self) -> Server<'_> {
-        let mut command = self.command(&["serve", "--http", "127.0.0.1:0", "--pg", "127.0.0.1:0"]);
+        self.serve_with(&[])
+    }
+
+    pub fn serve_with(&self, more: &[&str]) -> Server<'_> {
+        let mut command = self.command(&[&["serve", "--http", "127.0.0.1:0", "--pg", "127.0.0.1:0"], more].concat());
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server starts");
         let mut server = Server { mesh: self, child, http: String::new(), token: String::new(), pg: None };
         let file = self.path().join(".meshwork/server.json");

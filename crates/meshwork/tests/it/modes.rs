@@ -105,3 +105,56 @@ fn killed_at_every_step_of_a_run_that_grows() {
         }
     }
 }
+
+const GROWING_TESTS: &str = "\
+tests:
+  - name: a merge replaces by key, adds, and keeps the rest
+    existing:
+      orders:
+        - { order_id: 1, customer: ana, amount: 1, status: open }
+        - { order_id: 2, customer: bo, amount: 2, status: open }
+    inputs:
+      raw:
+        - { order_id: 2, customer: bo, amount: 2.5, status: paid }
+        - { order_id: 3, customer: cy, amount: 3, status: open }
+    expect:
+      orders:
+        - { order_id: 1, customer: ana, amount: 1, status: open }
+        - { order_id: 2, amount: 2.5, status: paid }
+        - { order_id: 3, customer: cy }
+  - name: nothing new changes nothing
+    existing: { orders: { file: before.csv } }
+    expect: { orders: [{ order_id: 7, amount: 7 }] }
+  - name: the first run has nothing before it
+    inputs: { raw: [{ order_id: 1, customer: ana, amount: 1, status: paid }] }
+    expect: { orders: [{ order_id: 1 }] }
+";
+
+#[test]
+fn products_that_grow_are_tested_with_the_rows_that_they_have() {
+    let mesh = growing("merge");
+    let file = "domains/shop/orders/orders.test.yaml";
+    mesh.write(file, GROWING_TESTS);
+    mesh.write("domains/shop/orders/before.csv", format!("{HEADER}7,gus,7,paid\n"));
+    let said = mesh.meshwork(&["test"]);
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+
+    // Appended, the second order stands twice: that breaks the contract, and the test says so.
+    let product = "domains/shop/orders/product.yaml";
+    let text = std::fs::read_to_string(mesh.path().join(product)).expect("there");
+    mesh.write(product, text.replace("mode: merge\n    key: [order_id]", "mode: append"));
+    let said = mesh.meshwork(&["test", "--only", "replaces"]);
+    assert_eq!(said.code, Some(1));
+    assert!(
+        said.out.contains("unique") && said.out.contains("order_id: 2") | said.out.contains("order_id=2"),
+        "{}",
+        said.out
+    );
+    let said = mesh.meshwork(&["test", "--only", "nothing"]);
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+
+    // Replaced with every run, it has nothing before.
+    mesh.write(product, text.replace("    mode: merge\n    key: [order_id]\n", ""));
+    let said = mesh.meshwork(&["check"]);
+    assert!(said.out.contains("MW1060") && said.out.contains("each run replaces them"), "{said:?}");
+}

@@ -10,7 +10,7 @@ use meshwork_core::agreement::Agreement;
 use meshwork_core::effect::Timestamp;
 use meshwork_core::filter::{Predicate, RowFilter};
 use meshwork_core::id::AgreementId;
-use meshwork_core::name::Name;
+use meshwork_core::name::{Name, TeamName};
 use meshwork_core::permission::ApiAction;
 use meshwork_core::principal::{Grantee, Principal};
 use meshwork_core::{Error, Result};
@@ -37,7 +37,7 @@ pub fn routes() -> Routes {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AgreementInfo {
     pub id: String,
-    /// `user:ana`, `team:marketing_team` or `product:analytics.customer_360`.
+    /// `user:ana`, `team:marketing-team` or `product:analytics.customer_360`.
     #[schema(example = "team:finance_team")]
     pub grantee: String,
     #[schema(example = "marketing.leads")]
@@ -92,7 +92,7 @@ fn info(agreement: Agreement, now: Timestamp) -> AgreementInfo {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "grantee": "team:finance_team", "table": "marketing.leads", "purpose": "marketing-analytics", "expires_at": "2027-01-01T00:00:00Z" }))]
 pub struct Grant {
-    /// `user:ana`, `team:marketing_team` or `product:analytics.customer_360`; a bare word is a user.
+    /// `user:ana`, `team:marketing-team` or `product:analytics.customer_360`; a bare word is a user.
     pub grantee: String,
     /// `domain.output`
     pub table: String,
@@ -185,7 +185,7 @@ async fn grant(State(app): State<AppState>, caller: Caller, JsonBody(asked): Jso
 
 fn grantee(text: &str) -> Result<Grantee> {
     if let Some(team) = text.strip_prefix("team:") {
-        return Name::new(team).map(Grantee::Team).map_err(|problem| malformed("grantee", &problem));
+        return TeamName::new(team).map(Grantee::Team).map_err(|problem| malformed("grantee", &problem));
     }
     Ok(match auth::principal(text)? {
         Principal::User(name) => Grantee::User(name),

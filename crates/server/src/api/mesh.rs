@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use meshwork_core::limits::Limits;
 use meshwork_core::permission::{ApiAction, Resource};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -32,6 +33,34 @@ pub struct MeshInfo {
     /// Products that you may know of.
     pub products: usize,
     pub classifications: Vec<ClassificationInfo>,
+    /// What each statement may use.
+    pub query_limits: LimitsInfo,
+    /// What each run may use; products may have lower limits of their own.
+    pub run_limits: LimitsInfo,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct LimitsInfo {
+    #[schema(example = 1073741824)]
+    pub memory_bytes: u64,
+    /// Temporary files.
+    pub spill_bytes: u64,
+    #[schema(example = 300000)]
+    pub time_ms: u64,
+    /// Of an answer, or of what a run writes to one output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+}
+
+impl From<Limits> for LimitsInfo {
+    fn from(limits: Limits) -> Self {
+        Self {
+            memory_bytes: limits.memory_bytes.unwrap_or_default(),
+            spill_bytes: limits.spill_bytes.unwrap_or_default(),
+            time_ms: limits.time_ms.unwrap_or_default(),
+            rows: limits.rows,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -64,5 +93,7 @@ async fn read(State(app): State<AppState>, caller: Caller) -> Answer<Json<MeshIn
         domains: mesh.map_or(0, |mesh| mesh.domains.len()),
         products: visible.products().count(),
         classifications: classifications.collect(),
+        query_limits: app.query.limits(mesh).shown().into(),
+        run_limits: app.runs.limits(mesh).shown().into(),
     }))
 }

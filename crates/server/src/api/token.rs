@@ -40,6 +40,12 @@ pub struct TokenInfo {
     /// The one purpose that it may be used for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
+    /// Good for one login, and for nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_time: bool,
+    /// When that login was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent_at: Option<DateTime<Utc>>,
 }
 
 impl From<Token> for TokenInfo {
@@ -51,6 +57,8 @@ impl From<Token> for TokenInfo {
             created_at: token.created_at,
             expires_at: token.expires_at,
             purpose: token.purpose,
+            one_time: token.one_time,
+            spent_at: token.spent_at,
         }
     }
 }
@@ -69,6 +77,9 @@ pub struct CreateToken {
     pub expires_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub purpose: Option<String>,
+    /// Good for one login, within a day.
+    #[serde(default)]
+    pub one_time: bool,
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -124,7 +135,8 @@ async fn create(
 ) -> Answer<Response> {
     let user = asked.user.or_else(|| own_name(&caller)).unwrap_or_default();
     caller.may(Resource::User { name: &user })?;
-    let wanted = NewToken { user, label: asked.label, expires_at: asked.expires_at, purpose: asked.purpose };
+    let CreateToken { label, expires_at, purpose, one_time, .. } = asked;
+    let wanted = NewToken { user, label, expires_at, purpose, one_time };
     let (token, secret) = app.credentials.create_token(&caller.session.actor, wanted).await?;
     Ok((StatusCode::CREATED, Json(CreatedToken { token: secret, info: token.into() })).into_response())
 }

@@ -5,7 +5,7 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::http::StatusCode;
 use meshwork_control::credential::NewUser;
 use meshwork_control::port::state::User;
-use meshwork_core::name::Name;
+use meshwork_core::name::TeamName;
 use meshwork_core::permission::{ApiAction, Resource};
 use meshwork_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ impl From<User> for UserInfo {
 /// A user to create, or to replace.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({ "name": "ana", "teams": ["marketing_team"], "password": "a long one" }))]
+#[schema(example = json!({ "name": "ana", "teams": ["marketing-team"], "password": "a long one" }))]
 pub struct PutUser {
     pub name: String,
     #[serde(default)]
@@ -90,14 +90,14 @@ async fn put(
     JsonBody(asked): JsonBody<PutUser>,
 ) -> Answer<Json<UserInfo>> {
     caller.may(Resource::User { name: &asked.name })?;
-    let teams = asked.teams.into_iter().map(team).collect::<Result<Vec<Name>>>()?;
+    let teams = asked.teams.into_iter().map(team).collect::<Result<Vec<TeamName>>>()?;
     let user =
         NewUser { name: asked.name, teams, admin: asked.admin, password: asked.password, disabled: asked.disabled };
     Ok(Json(app.credentials.put_user(&caller.session.actor, user).await?.into()))
 }
 
-fn team(text: String) -> Result<Name> {
-    Name::new(text).map_err(|problem| Error::usage("MW0944", format!("a team's name: {problem}")))
+fn team(text: String) -> Result<TeamName> {
+    TeamName::new(text).map_err(|problem| Error::usage("MW0944", format!("a team's name: {problem}")))
 }
 
 /// Removes a user with all its tokens, at once and on every port.

@@ -29,6 +29,11 @@ pub struct WhoAmI {
     /// What the token or the session is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
+    /// The id of the token that was shown, and when it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 /// Who you are to the server, and in which teams and domains.
@@ -43,5 +48,7 @@ async fn read(caller: Caller) -> Answer<Json<WhoAmI>> {
         domains: subject.domains.iter().map(ToString::to_string).collect(),
         admin: subject.admin,
         purpose: caller.session.purpose.clone(),
+        token: caller.session.actor.token.as_ref().map(ToString::to_string),
+        expires_at: caller.session.actor.valid_until,
     }))
 }

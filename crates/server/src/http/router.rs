@@ -37,6 +37,7 @@ fn all() -> Routes {
         .merge(api::agreement::routes()) //     GET  POST /agreements   GET DELETE /agreements/{id}
         .merge(api::user::routes()) //          GET  POST /users        DELETE /users/{name}
         .merge(api::token::routes()) //         GET  POST /tokens       DELETE /tokens/{id}
+        .merge(api::login::routes()) //         POST /login
         .merge(api::whoami::routes()) //        GET  /whoami
         .merge(api::audit::routes()) //         GET  /audit  /audit/verify  DELETE /audit/principals/{p}
         .tagged();

@@ -1,6 +1,6 @@
 use meshwork_core::id::{AgreementId, OutputId};
 use meshwork_core::principal::{Grantee, Principal};
-use meshwork_testkit::{agreement, moment, name};
+use meshwork_testkit::{agreement, moment, team};
 
 use super::{Backend, code};
 
@@ -9,7 +9,7 @@ fn bob() -> Principal {
 }
 
 pub(crate) async fn grant_and_revoke_raise_the_epoch(state: &impl Backend) {
-    let granted = agreement("a1", Grantee::Team(name("finance")), "orders");
+    let granted = agreement("a1", Grantee::Team(team("finance")), "orders");
     let start = state.policy_epoch().await.expect("read");
     state.grant(&granted).await.expect("granted");
     assert_eq!(state.policy_epoch().await.expect("read"), start + 1);

@@ -1,6 +1,6 @@
 use meshwork_control::port::state::{Token, User};
 use meshwork_core::id::{TokenId, UserId};
-use meshwork_testkit::{moment, name};
+use meshwork_testkit::{moment, team};
 
 use super::{Backend, code};
 
@@ -8,7 +8,7 @@ fn user(called: &str) -> User {
     User {
         id: UserId::new(format!("id of {called}")),
         name: called.to_owned(),
-        teams: vec![name("finance")],
+        teams: vec![team("finance")],
         admin: false,
         password_hash: None,
         credential_version: 1,
@@ -25,6 +25,8 @@ fn token(id: &str, user: &str) -> Token {
         created_at: moment(0),
         expires_at: Some(moment(60)),
         purpose: None,
+        one_time: false,
+        spent_at: None,
     }
 }
 
@@ -62,4 +64,30 @@ pub(crate) async fn unknown_ones_are_not_found(state: &impl Backend) {
     assert_eq!(code(state.remove_user("eve").await), "MW0416");
     assert_eq!(code(state.remove_token(&TokenId::new("t9")).await), "MW0416");
     assert_eq!(code(state.put_token(&token("t1", "eve")).await), "MW0416");
+}
+
+pub(crate) async fn a_one_time_token_is_exchanged_once(state: &impl Backend) {
+    state.put_user(&user("ana")).await.expect("put");
+    state.put_token(&Token { one_time: true, ..token("once", "ana") }).await.expect("put");
+    let spent = TokenId::new("once");
+    // As many at once as there may be: one of them wins, and only its token is stored.
+    let attempts = (0..8).map(|n| {
+        let (state, spent, new) = (state.clone(), spent.clone(), token(&format!("new {n}"), "ana"));
+        tokio::spawn(async move { state.exchange_token(&spent, moment(5), &new).await.expect("an answer") })
+    });
+    let mut won = Vec::new();
+    for (n, attempt) in attempts.collect::<Vec<_>>().into_iter().enumerate() {
+        if attempt.await.expect("ended") {
+            won.push(format!("new {n}"));
+        }
+    }
+    assert_eq!(won.len(), 1, "{won:?}");
+    let stored = state.tokens(Some("ana")).await.expect("read");
+    let (spent_ones, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(|token| token.one_time);
+    assert_eq!(spent_ones.iter().map(|token| token.spent_at).collect::<Vec<_>>(), [Some(moment(5))]);
+    assert_eq!(others.iter().map(|token| token.id.to_string()).collect::<Vec<_>>(), won);
+    let late = state.exchange_token(&spent, moment(6), &token("late", "ana")).await.expect("an answer");
+    let ordinary = TokenId::new(won.remove(0));
+    let not_one_time = state.exchange_token(&ordinary, moment(6), &token("late", "ana")).await.expect("an answer");
+    assert!(!late && !not_one_time);
 }

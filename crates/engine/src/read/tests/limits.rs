@@ -80,3 +80,64 @@ async fn the_deepest_allowed_statements_run() {
         assert_eq!(fixture.query(&sql).await.unwrap_err().code, "MW0806", "{}", &sql[..40]);
     }
 }
+
+/// Statements that would compute for minutes or for ever, each in an operator of its own.
+const HEAVY: [(&str, &str); 12] = [
+    ("cross join", "SELECT count(*) FROM s a, s b"),
+    ("cross join, sorted", "SELECT a.value + b.value AS n FROM s a, s b ORDER BY n DESC LIMIT 3"),
+    ("inequality", "SELECT count(*) FROM s a, s b WHERE a.value + b.value < 0"),
+    ("left join", "SELECT count(*) FROM s a LEFT JOIN s b ON a.value * b.value < 0"),
+    ("full join", "SELECT count(*) FROM s a FULL JOIN s b ON a.value * b.value < 0"),
+    ("left join without condition", "SELECT count(b.value) FROM s a LEFT JOIN s b ON true"),
+    ("semi join", "SELECT count(*) FROM s a WHERE EXISTS (SELECT 1 FROM s b WHERE a.value + b.value < 0)"),
+    ("anti join", "SELECT count(*) FROM s a WHERE NOT EXISTS (SELECT 1 FROM s b WHERE a.value + b.value < 0)"),
+    ("few keys", "SELECT count(*) FROM s a JOIN s b ON a.value % 2 = b.value % 2"),
+    ("few keys, filtered", "SELECT count(*) FROM s a JOIN s b ON a.value % 2 = b.value % 2 AND a.value + b.value < 0"),
+    (
+        "recursion",
+        "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t WHERE n < 0",
+    ),
+    ("every value", "SELECT count(*) FROM s a, s b WHERE cast(a.value * b.value AS text) LIKE '%x%'"),
+];
+
+/// The limit holds at once whatever computes, and leaves the engine's threads to others.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_limit_holds_for_every_operator() {
+    let fixture = fixture().await;
+    let limit = Duration::from_millis(300);
+    // On a machine that has other things to do as well.
+    let second = Duration::from_secs(2);
+    for (what, sql) in HEAVY {
+        let sql = sql.replace(" s ", " generate_series(1, 300000) ");
+        let mut request = fixture.request(&sql);
+        request.limits = QueryLimits { time: limit, memory_bytes: 1 << 30, ..LIMITS };
+        let started = std::time::Instant::now();
+        let planned = fixture.engine.plan(request).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let ended = run(planned.as_ref(), Vec::new()).await;
+        let took = started.elapsed();
+        assert_eq!(ended.map_err(|error| error.code), Err("MW0810".to_owned()), "{what}");
+        assert!(took < limit + second, "{what} ended after {took:?}");
+        let started = std::time::Instant::now();
+        assert_eq!(fixture.query("SELECT 1").await.unwrap(), ["1"]);
+        assert!(started.elapsed() < second, "{what} still computes: another statement took {:?}", started.elapsed());
+    }
+}
+
+/// Without memory for one side a join writes it to temporary files, exchanged between partitions or not.
+#[tokio::test]
+async fn a_nested_loop_join_spills_or_says_that_memory_ran_out() {
+    let join = "SELECT count(*) FROM (SELECT value, repeat('x', 200) AS w FROM generate_series(1, 60000) GROUP BY 1, 2) a \
+                JOIN (SELECT DISTINCT value FROM generate_series(1, 20)) b ON a.value < b.value AND length(a.w) > 0";
+    let fixture = fixture().await;
+    let with = async |memory_bytes, spill_bytes| {
+        let mut request = fixture.request(join);
+        request.limits = QueryLimits { memory_bytes, spill_bytes, ..LIMITS };
+        let planned = fixture.engine.plan(request).await?;
+        run(planned.as_ref(), Vec::new()).await
+    };
+    assert_eq!(with(8 << 20, 1 << 30).await.unwrap(), ["190"]);
+    match with(256 << 10, 1 << 10).await {
+        Ok(rows) => assert_eq!(rows, ["190"]),
+        Err(error) => assert_eq!(error.code, "MW0811", "{error}"),
+    }
+}

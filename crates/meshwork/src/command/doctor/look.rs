@@ -10,6 +10,7 @@ use meshwork_control::check::check;
 use meshwork_control::run::storage_root;
 use meshwork_control::storage::storage_of;
 use meshwork_core::check::tally;
+use meshwork_core::limits::Limits;
 use meshwork_core::mesh::Mesh;
 use meshwork_core::storage::MESH_NAMESPACE;
 use meshwork_engine::read::check::Checker;
@@ -84,6 +85,11 @@ async fn state(context: &Context, mesh: Option<&Mesh>, found: &mut Vec<Finding>)
         None | Some(0) => Finding::warn("applied", "nothing is applied yet", "`meshwork apply` applies the folder"),
         Some(revision) => Finding::ok("applied", format!("revision {revision} of mesh {}", text(&applied["id"]))),
     });
+    for (what, key) in [("queries", "query_limits"), ("runs", "run_limits")] {
+        if let Ok(limits) = serde_json::from_value::<Limits>(applied[key].clone()) {
+            found.push(Finding::ok("limits", format!("of {what}: {limits}")));
+        }
+    }
     if let Some(mesh) = mesh {
         drift(&client, mesh, found).await;
     }

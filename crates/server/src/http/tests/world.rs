@@ -44,7 +44,7 @@ use meshwork_core::publication::TableLocation;
 use meshwork_core::run::{OutputReport, Run, RunReport};
 use meshwork_core::{Diagnostic, Error, Place, Result};
 use meshwork_store::SqliteState;
-use meshwork_testkit::{SeededEntropy, TestClock, moment, name};
+use meshwork_testkit::{SeededEntropy, TestClock, moment};
 
 use crate::http::{AppState, Metrics, router};
 
@@ -107,7 +107,8 @@ impl World {
         let governance = Arc::new(Governance::new(state.clone(), state.clone()));
         let credentials =
             CredentialService::new(state.clone(), reader.clone(), sink.clone(), clock.clone(), entropy.clone());
-        let settings = QuerySettings { mesh_key: MeshKey::new([1; 32]), limits: limits() };
+        let settings =
+            QuerySettings { mesh_key: MeshKey::new([1; 32]), limits: limits(), operator: Default::default() };
         let query = QueryService::new(ports.clone(), governance.clone(), sink.clone(), settings);
         let mut tokens = Vec::new();
         for (user, team, admin) in [
@@ -116,11 +117,12 @@ impl World {
             ("otto", Some("finance_team"), false),
             ("adam", None, true),
         ] {
-            let teams = team.into_iter().map(name).collect();
+            let teams = team.into_iter().map(meshwork_testkit::team).collect();
             let new = NewUser { name: user.into(), teams, admin, password: None, disabled: false };
             let owner = Subject::owner(None);
             credentials.put_user(&owner, new).await.unwrap();
-            let new = NewToken { user: user.into(), label: "test".into(), expires_at: None, purpose: None };
+            let new =
+                NewToken { user: user.into(), label: "test".into(), expires_at: None, purpose: None, one_time: false };
             let (_, secret) = credentials.create_token(&owner, new).await.unwrap();
             tokens.push((user, secret));
         }
@@ -278,7 +280,15 @@ fn run_settings(folder: &std::path::Path) -> RunSettings {
     RunSettings {
         folder: folder.to_owned(),
         holder: "test".into(),
-        limits: RunLimits { memory_bytes: 1 << 20, spill_bytes: 1 << 20, time: Duration::from_secs(5), cores: 1 },
+        limits: RunLimits {
+            memory_bytes: 1 << 20,
+            spill_bytes: 1 << 20,
+            time: Duration::from_secs(5),
+            rows: None,
+            cores: 1,
+        },
+        operator: Default::default(),
+        sample: None,
         parallel: 1,
         lease: Duration::from_secs(30),
         heartbeat: Duration::from_secs(10),
