@@ -180,6 +180,7 @@ impl RunService {
             incremental: BTreeMap::new(),
             outputs,
             full_refresh: false,
+            sample: None,
             limits: self.settings.limits,
             now: run.started_at,
         })
