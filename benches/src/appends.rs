@@ -118,7 +118,14 @@ impl Events {
                 base: None,
                 references: BTreeMap::new(),
             }],
-            limits: RunLimits { memory_bytes: 1 << 30, spill_bytes: 1 << 30, time: Duration::from_secs(60), cores: 2 },
+            sample: None,
+            limits: RunLimits {
+                memory_bytes: 1 << 30,
+                spill_bytes: 1 << 30,
+                time: Duration::from_secs(60),
+                rows: None,
+                cores: 2,
+            },
             now: Timestamp::UNIX_EPOCH,
         };
         Ok(Append { spec, batches: vec![self.batch.clone()] })
