@@ -56,8 +56,8 @@ fn complete(files: Files, checked: Checked, sql: Option<&dyn SqlChecker>) -> Che
     let Checked { mut mesh, mut diagnostics, transformations, clauses, counts } = checked;
     if let Some(checker) = sql {
         for transformation in transformations {
-            let rules::Transformation { sql, place, inputs, produces, merge } = transformation;
-            diagnostics.extend(checker.check_sql(&SqlCheck { sql, place, inputs, produces, merge }));
+            let rules::Transformation { sql, place, inputs, produces, mode, merge } = transformation;
+            diagnostics.extend(checker.check_sql(&SqlCheck { sql, place, inputs, produces, mode, merge }));
         }
         for clause in clauses {
             diagnostics.extend(checker.check_clause_sql(&clause.query, &clause.place, &clause.table));

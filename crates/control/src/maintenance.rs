@@ -262,7 +262,7 @@ impl MaintenanceService {
                 done.push(report);
                 continue;
             }
-            let found = self.runs.vacuum_table(&table, retention, dry_run).await?;
+            let found = self.runs.vacuum_table(mesh, &table, retention, dry_run).await?;
             report.files = found.removed.files.len() as u64;
             report.bytes = found.removed.files.iter().map(|file| file.bytes).sum();
             report.log_files = found.removed.log.len() as u64;

@@ -2,6 +2,7 @@
 
 mod drift;
 mod reader;
+mod view;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use meshwork_core::name::Name;
 use meshwork_core::permission::{ApiAction, Resource, may};
 use meshwork_core::plan::{self, Circumstances, Plan};
 use meshwork_core::principal::Subject;
+use meshwork_core::product::Mode;
 use serde::{Deserialize, Serialize};
 
 pub use self::drift::{Drift, ForeignCommits};
@@ -107,11 +109,21 @@ impl MeshService {
 
     async fn compare(&self, applied: &Applied, share: &Share<'_>, prune: bool) -> Result<Plan> {
         let agreements = self.ports.agreements.agreements().await?;
-        let circumstances = Circumstances { prune, agreements: &agreements, now: self.ports.clock.now() };
+        let now = self.ports.clock.now();
+        let circumstances = Circumstances { prune, agreements: &agreements, now };
         let mut plan = plan::plan(applied.mesh.as_ref(), &share.mesh, circumstances);
         plan.notes.extend(
             share.left_out.iter().map(|name| format!("domain {name} of this checkout is not yours: it is left out")),
         );
+        if share.mesh.products().any(|(_, product)| product.outputs.values().any(|o| o.mode == Mode::View)) {
+            let ids = Ids { clock: &*self.ports.clock, entropy: &*self.ports.entropy };
+            let next = plan::assign_ids(applied.mesh.as_ref(), &share.mesh, prune, ids);
+            let sql = &*self.ports.sql;
+            let grounds = view::Grounds { mesh: &next, agreements: &agreements, sql, now };
+            let found = grounds.check(share.mesh.domains.keys());
+            plan.problems.extend(found.problems);
+            plan.notes.extend(found.notes);
+        }
         Ok(plan)
     }
 }

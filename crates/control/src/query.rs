@@ -7,6 +7,7 @@ mod stream;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +40,7 @@ use crate::port::data::{
 };
 use crate::port::state::{CredentialState, PublicationState};
 use crate::readers::Readers;
+use crate::run::ProductRead;
 
 /// How long an execution relies on what its preparation looked up.
 const FRESH: Duration = Duration::from_secs(1);
@@ -231,7 +233,7 @@ impl QueryService {
             query: query_id.clone(),
             port: session.port.to_owned(),
             purpose: purposes.first().cloned(),
-            tables: plan.query.tables().iter().map(TableRead::from).collect(),
+            tables: plan.query.tables().iter().flat_map(TableUse::whole).map(TableRead::from).collect(),
             reasons: reasons(&plan.tables),
             digest: plan.digest.clone(),
         };
@@ -328,10 +330,16 @@ impl QueryService {
         domain: &Name,
         product: &Name,
         input: &ProductInput,
-    ) -> Result<GovernedTable> {
+    ) -> Result<ProductRead> {
         let table = format!("{}_v{}", input.output, input.version);
         let reader = Reader { run, domain, product, purpose: input.purpose.as_deref() };
-        let found = self.inner.read_as_product(&reader, &input.domain, &table).await;
+        let found = self.inner.read_as_product(&reader, &input.domain, &table).await.and_then(|found| {
+            let publication = found.published.publication(found.decision.major).cloned();
+            match (publication, found.served().cloned()) {
+                (Some(publication), Some(published)) => Ok(ProductRead { table: found.table, publication, published }),
+                _ => Err(unknown_table(&input.domain, &table)),
+            }
+        });
         found.map_err(|error| match &input.place {
             Some(place) if error.place.is_none() => error.at(place.clone()),
             _ => error,
@@ -353,7 +361,7 @@ impl QueryService {
     ) -> Result<GovernedTable> {
         let reader = Reader { run, domain, product, purpose: None };
         let (to_domain, table) = to.split_once('.').unwrap_or((domain.as_str(), to));
-        self.inner.read_as_product(&reader, to_domain, table).await
+        Ok(self.inner.read_as_product(&reader, to_domain, table).await?.table)
     }
 }
 
@@ -426,7 +434,7 @@ impl Inner {
                 .hint("read them in separate statements, or ask their owners for agreements with one purpose");
             return Err((error, reasons(&tables)));
         }
-        let valid_until = tables.iter().filter_map(|t| t.decision.valid_until).min();
+        let valid_until = tables.iter().filter_map(|t| t.table.valid_until).min();
         Ok(Plan { digest: digest(&tables), query, tables, epoch: catalog.epoch(), at: now, valid_until })
     }
 
@@ -488,16 +496,14 @@ impl Inner {
             if decision.digest != table.decision.digest {
                 return Err(changed());
             }
+            if let Some(served) = table.served() {
+                catalog.body(&table.named, served, 0).map_err(|_| changed())?;
+            }
         }
         Ok(())
     }
 
-    async fn read_as_product(
-        self: &Arc<Self>,
-        reader: &Reader<'_>,
-        domain: &str,
-        table: &str,
-    ) -> Result<GovernedTable> {
+    async fn read_as_product(self: &Arc<Self>, reader: &Reader<'_>, domain: &str, table: &str) -> Result<Resolved> {
         let subject = Subject::product(reader.domain.clone(), reader.product.clone());
         let mut session = QuerySession::new(subject.clone(), subject, "run");
         session.purpose = reader.purpose.map(str::to_owned);
@@ -517,17 +523,17 @@ impl Inner {
                 return Err(error);
             }
         };
-        let resolved = catalog.resolved();
+        let mut resolved = catalog.resolved();
         let event = Event::QueryIntent {
             query: reader.run.to_string(),
             port: session.port.to_owned(),
             purpose: purposes(&resolved).first().cloned(),
-            tables: vec![governed_read(&found)],
+            tables: std::iter::once(&found).chain(found.below()).map(governed_read).collect(),
             reasons: reasons(&resolved),
             digest: digest(&resolved),
         };
         self.record(self.entry(&session, None, event)).await?;
-        Ok(found)
+        resolved.pop().ok_or_else(|| unknown_table(domain, table))
     }
 
     fn entry(&self, session: &QuerySession, sql: Option<&str>, event: Event) -> Entry {
@@ -614,7 +620,7 @@ fn governed_read(table: &GovernedTable) -> TableRead {
 
 #[async_trait::async_trait]
 impl crate::run::GovernedReads for QueryService {
-    async fn input(&self, run: &RunId, domain: &Name, product: &Name, input: &ProductInput) -> Result<GovernedTable> {
+    async fn input(&self, run: &RunId, domain: &Name, product: &Name, input: &ProductInput) -> Result<ProductRead> {
         self.product_input(run, domain, product, input).await
     }
     async fn reference(&self, run: &RunId, domain: &Name, product: &Name, to: &str) -> Result<GovernedTable> {

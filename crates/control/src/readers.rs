@@ -35,6 +35,11 @@ pub struct Hold {
 #[derive(Debug)]
 pub struct Pause(Readers);
 
+/// What reading a table reads.
+pub fn versions(table: &GovernedTable) -> impl Iterator<Item = TableVersion> + '_ {
+    std::iter::once(table).chain(table.below()).map(|table| (table.location.url(), table.delta_version))
+}
+
 impl Readers {
     /// Keeps versions for a reader. Fails for one that has been given up.
     pub fn hold(&self, versions: impl IntoIterator<Item = TableVersion>) -> Result<Hold> {
@@ -54,9 +59,9 @@ impl Readers {
         Ok(Hold { readers: self.clone(), versions })
     }
 
-    /// Keeps the versions of governed tables.
+    /// Keeps the versions of governed tables, and of those below views among them.
     pub fn hold_tables<'a>(&self, tables: impl IntoIterator<Item = &'a GovernedTable>) -> Result<Hold> {
-        self.hold(tables.into_iter().map(|table| (table.location.url(), table.delta_version)))
+        self.hold(tables.into_iter().flat_map(versions))
     }
 
     /// Gives up every version of a table but these and newer ones. Returns the others that somebody still reads.

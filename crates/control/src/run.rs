@@ -22,12 +22,13 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use meshwork_core::effect::{Clock, Entropy, Faults};
 use meshwork_core::error::{Error, Result};
-use meshwork_core::id::{Ids, ProductId, RunId};
+use meshwork_core::id::{Ids, ProductId, PublicationId, RunId};
 use meshwork_core::limits::Limits;
 use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::name::Name;
 use meshwork_core::principal::Subject;
 use meshwork_core::product::{Input, Product, ProductInput};
+use meshwork_core::publication::PublishedOutput;
 use meshwork_core::run::{Run, RunReport, RunTask};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -47,11 +48,19 @@ use attempt::{Attempt, Outcome};
 use compaction::Compactions;
 use update::Updates;
 
+/// A table as a product may read it, and what made it visible.
+#[derive(Clone, Debug)]
+pub struct ProductRead {
+    pub table: GovernedTable,
+    pub publication: PublicationId,
+    pub published: PublishedOutput,
+}
+
 /// The governed read path as runs need it. Implemented by `QueryService`.
 #[async_trait]
 pub trait GovernedReads: Send + Sync {
     /// An input of `domain.product`, as that product may read it: through its agreements (promise 3).
-    async fn input(&self, run: &RunId, domain: &Name, product: &Name, input: &ProductInput) -> Result<GovernedTable>;
+    async fn input(&self, run: &RunId, domain: &Name, product: &Name, input: &ProductInput) -> Result<ProductRead>;
     /// The table that a `references` clause points at (`domain.output`), read as that product.
     async fn reference(&self, run: &RunId, domain: &Name, product: &Name, to: &str) -> Result<GovernedTable>;
     /// A run's report as this reader may see it (D20).

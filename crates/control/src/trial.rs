@@ -29,8 +29,8 @@ use meshwork_core::run::{OutputReport, RunTask};
 use serde::{Deserialize, Serialize};
 
 use crate::port::data::{
-    Catalog, FilesSpec, GovernedColumn, GovernedTable, InputSpec, ListedTable, OutputSpec, PlanRequest, QueryEngine,
-    QueryLimits, RunEngine, RunEvent, RunLimits, RunObserver, RunSpec, SourceSpec,
+    Catalog, FilesSpec, GovernedBody, GovernedColumn, GovernedTable, InputSpec, ListedTable, OutputSpec, PlanRequest,
+    QueryEngine, QueryLimits, RunEngine, RunEvent, RunLimits, RunObserver, RunSpec, SourceSpec,
 };
 
 /// What tests run with.
@@ -322,6 +322,7 @@ impl Bench {
             task: RunTask::Build,
             fencing_token: 1,
             inputs,
+            pins: BTreeMap::new(),
             incremental: BTreeMap::new(),
             outputs,
             full_refresh: false,
@@ -411,6 +412,7 @@ fn bare(name: &Name, mut table: Table, folder: &Path, id: &str) -> OutputSpec {
         merge: Merge::default(),
         on_violation: OnViolation::Block,
         base: None,
+        served: None,
         references: BTreeMap::new(),
     }
 }
@@ -438,6 +440,7 @@ fn governed(output: &OutputSpec, version: u64) -> Result<GovernedTable> {
         rows: RowFilter::default(),
         decision_digest: "test".to_owned(),
         valid_until: None,
+        body: GovernedBody::Stored,
     })
 }
 

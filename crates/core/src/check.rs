@@ -19,6 +19,7 @@ mod report;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod unstored;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ use crate::contract::Table;
 use crate::error::{Diagnostic, Place, Severity};
 use crate::mesh::Mesh;
 use crate::policy;
-use crate::product::Merge;
+use crate::product::{Merge, Mode};
 use crate::types::ColumnType;
 
 pub use index::{Named, reserved};
@@ -65,6 +66,7 @@ pub struct Transformation {
     /// Input name → columns; `None` for a source, whose columns only its data tells.
     pub inputs: BTreeMap<String, Option<Vec<(String, ColumnType)>>>,
     pub produces: Table,
+    pub mode: Mode,
     /// Columns that only serve the merge may be yielded beside those of the contract.
     pub merge: Merge,
 }
@@ -89,6 +91,7 @@ pub fn check(files: &Files) -> Checked {
     let inputs = inputs::resolve(&declared, &index, &outputs, &mut report);
     cycles::find(&index, &inputs, &mut report);
     modes::check(&outputs, &inputs, &index, &mut report);
+    unstored::check(&outputs, &inputs, &index, &mut report);
     columns::check(&outputs, &classifications, &mut report);
     contracts::check(&declared, &index, &outputs, &mut report);
     declared.check_tests(&mut report);

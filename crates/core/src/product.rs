@@ -400,6 +400,35 @@ pub enum Mode {
     Full,
     Append,
     Merge,
+    /// A query over other products' outputs. Nothing is stored: a run checks it, and every read answers it anew.
+    View,
+    /// A Delta table or Parquet files of others, where they lie. A run checks and pins them.
+    External,
+}
+
+impl Mode {
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("full", Self::Full),
+        ("append", Self::Append),
+        ("merge", Self::Merge),
+        ("view", Self::View),
+        ("external", Self::External),
+    ];
+
+    /// As in the manifest.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, mode)| *mode == self).map_or("", |(word, _)| word)
+    }
+
+    /// Whether the table takes up only what is new since the last run.
+    pub fn grows(self) -> bool {
+        matches!(self, Self::Append | Self::Merge)
+    }
+
+    /// Whether runs write data files of its own.
+    pub fn is_stored(self) -> bool {
+        !matches!(self, Self::View | Self::External)
+    }
 }
 
 /// What a merge does beside adding and replacing rows.

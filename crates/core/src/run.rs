@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::id::{OutputId, ProductId, PublicationId, RunId};
 use crate::lineage::ColumnLineage;
 use crate::principal::Principal;
-use crate::publication::TableLocation;
+use crate::publication::{Body, TableLocation};
 use crate::quality::ClauseResult;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,6 +102,8 @@ pub struct OutputReport {
     pub profile: Vec<ColumnProfile>,
     #[serde(default)]
     pub lineage: Vec<ColumnLineage>,
+    #[serde(default, skip_serializing_if = "Body::is_stored")]
+    pub body: Body,
     /// The staged commit: Delta actions as JSON, opaque outside the engine. Recovery commits it if need be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<serde_json::Value>,

@@ -79,6 +79,31 @@ pub fn column_type(ty: &DataType) -> Option<ColumnType> {
     })
 }
 
+/// Whether every value of an Arrow type is one of the column type as it stands: nothing is parsed, rounded or cut.
+pub fn holds(from: &DataType, to: &ColumnType) -> bool {
+    use ColumnType as T;
+    let bits = |ty: &DataType| match ty {
+        DataType::Int8 => Some(8),
+        DataType::Int16 | DataType::UInt8 => Some(16),
+        DataType::Int32 | DataType::UInt16 => Some(32),
+        DataType::Int64 | DataType::UInt32 => Some(64),
+        _ => None,
+    };
+    match (from, to) {
+        (DataType::Null, _) => true,
+        (DataType::Dictionary(_, value), _) => holds(value, to),
+        (_, T::Int8 | T::Int16 | T::Int32 | T::Int64) => {
+            bits(from).is_some_and(|from| Some(from) <= bits(&arrow_type(to)))
+        }
+        (DataType::Float16 | DataType::Float32, T::Float64) => true,
+        (
+            DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s),
+            T::Decimal { precision, scale },
+        ) => s == scale && p <= precision,
+        _ => column_type(from).as_ref() == Some(to),
+    }
+}
+
 /// The stored schema of a contract's table: nullable unless required, each field with its column id where it has one.
 pub fn arrow_schema(fields: &[Field]) -> SchemaRef {
     Arc::new(Schema::new(fields.iter().map(arrow_field).collect::<Vec<_>>()))

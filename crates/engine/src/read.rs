@@ -18,6 +18,7 @@ pub mod compatible;
 pub mod engine;
 pub mod error;
 pub mod explain;
+pub mod external;
 pub mod filter;
 pub mod footer;
 pub mod functions;
@@ -37,5 +38,6 @@ pub mod statement;
 pub mod stop;
 #[cfg(test)]
 mod tests;
+pub mod view;
 
 pub use engine::{Engine, EngineConfig};

@@ -4,13 +4,13 @@
 mod avro;
 pub mod content;
 mod csv;
-mod delta;
+pub(crate) mod delta;
 mod fetch;
 pub mod file;
 pub mod guess;
 pub(crate) mod json;
 pub(crate) mod mysql;
-mod parquet;
+pub(crate) mod parquet;
 mod postgres;
 mod range;
 mod relation;
@@ -312,7 +312,7 @@ fn either_table_or_query(input: &str) -> Error {
         .hint("`table: …`, or `query: SELECT …`")
 }
 
-async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(_) => Err(Error::environment("MW0502", "reading a source stopped unexpectedly")

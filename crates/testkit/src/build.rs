@@ -12,7 +12,7 @@ use meshwork_core::product::{
     Archetype, CsvOptions, Files, Input, Merge, Mode, OnViolation, Output, OutputVersion, Product, Source, SourceKind,
     SqlFile, Status,
 };
-use meshwork_core::publication::{Publication, PublishedOutput, TableLocation};
+use meshwork_core::publication::{Body, Publication, PublishedOutput, TableLocation};
 use meshwork_core::run::{OutputReport, Run, RunReport, RunState, RunTask};
 use meshwork_core::types::{ColumnType, LogicalType};
 
@@ -176,6 +176,7 @@ pub fn report(output: &str) -> RunReport {
         clauses: Vec::new(),
         profile: Vec::new(),
         lineage: Vec::new(),
+        body: Body::Stored,
         staged: Some(serde_json::json!([{ "add": { "path": "part-0.parquet" } }])),
     };
     RunReport { outputs: vec![output], rows_read: 3, bytes_read: 100, ..RunReport::default() }
@@ -199,6 +200,7 @@ pub fn publication(id: &str, run: &Run, seconds: i64, delta_version: u64) -> Pub
             rows: 3,
             bytes: 100,
             lineage: Vec::new(),
+            body: Body::Stored,
         }],
     }
 }

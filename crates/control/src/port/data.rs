@@ -22,12 +22,13 @@ use meshwork_core::mask::Mask;
 use meshwork_core::mesh::{DatabaseConnection, HttpConnection, S3Connection};
 use meshwork_core::name::Name;
 use meshwork_core::product::{CsvOptions, Incremental, JsonOptions, Merge, Mode, OnViolation};
-use meshwork_core::publication::TableLocation;
+use meshwork_core::publication::{PublishedOutput, TableLocation, ViewColumn, ViewInput};
 use meshwork_core::run::{OutputReport, RunReport, RunTask};
 pub use meshwork_core::sample::Sample;
 use meshwork_core::storage::StorageRoot;
 use meshwork_core::types::ColumnType;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
 
@@ -51,6 +52,49 @@ pub struct GovernedTable {
     /// Over everything that decided this: same digest, same obligations (D17).
     pub decision_digest: String,
     pub valid_until: Option<Timestamp>,
+    #[serde(default)]
+    pub body: GovernedBody,
+}
+
+/// What the rows of a table come from.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GovernedBody {
+    /// The data files of its version.
+    #[default]
+    Stored,
+    /// Files of others, which the log of its version lists.
+    External,
+    View(Box<GovernedView>),
+}
+
+/// A view with the tables that it reads, as its product may read them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GovernedView {
+    pub sql: String,
+    /// What `now()` is in it.
+    pub now: Timestamp,
+    /// What it was checked to yield, beside columns that nobody asked for.
+    pub columns: Vec<ViewColumn>,
+    /// By the name of the input.
+    pub inputs: BTreeMap<String, GovernedTable>,
+}
+
+impl GovernedTable {
+    /// Over what a reader gets to see of the table, and not over who granted it or until when: readers to whom this is the
+    /// same see the same rows of a version.
+    pub fn effect(&self) -> String {
+        let columns =
+            self.columns.iter().map(|c| (&c.id, &c.name, &c.native, c.mask.as_ref().map(|m| m.mask), &c.bears));
+        let facts = serde_json::json!([1, columns.collect::<Vec<_>>(), self.withheld, self.rows]);
+        Sha256::digest(facts.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The tables that reading it reads, beside itself.
+    pub fn below(&self) -> Vec<&Self> {
+        let GovernedBody::View(view) = &self.body else { return Vec::new() };
+        view.inputs.values().flat_map(|table| std::iter::once(table).chain(table.below())).collect()
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -169,6 +213,16 @@ pub struct TableUse {
     pub filtered: bool,
     pub decision_digest: String,
     pub valid_until: Option<Timestamp>,
+    /// Of a view: what its product reads for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub below: Vec<TableUse>,
+}
+
+impl TableUse {
+    /// With all tables below it.
+    pub fn whole(&self) -> Vec<&Self> {
+        std::iter::once(self).chain(self.below.iter().flat_map(Self::whole)).collect()
+    }
 }
 
 /// A planned, attested statement. Nothing has been read yet.
@@ -215,6 +269,7 @@ pub struct SqlCheck {
     /// Input name → columns, where known; an input with `None` (a source without a contract) accepts any column.
     pub inputs: BTreeMap<String, Option<Vec<(String, ColumnType)>>>,
     pub produces: Table,
+    pub mode: Mode,
     /// Columns that only serve the merge may be yielded beside those of the contract.
     pub merge: Merge,
 }
@@ -240,6 +295,9 @@ pub struct RunSpec {
     pub task: RunTask,
     pub fencing_token: u64,
     pub inputs: BTreeMap<String, InputSpec>,
+    /// For outputs of mode `view`: the published version of each product input.
+    #[serde(default)]
+    pub pins: BTreeMap<String, ViewInput>,
     /// How the inputs that have it tell what is new in them.
     #[serde(default)]
     pub incremental: BTreeMap<String, Incremental>,
@@ -366,6 +424,9 @@ pub struct OutputSpec {
     pub on_violation: OnViolation,
     /// The version that the current publication serves; the commit must build on it.
     pub base: Option<u64>,
+    /// What the current publication serves, where that has no data files and was checked under this contract.
+    #[serde(default)]
+    pub served: Option<PublishedOutput>,
     /// `domain.output` of every references clause, as this product may read it.
     pub references: BTreeMap<String, GovernedTable>,
 }

@@ -1,12 +1,13 @@
 //! The tables of one reader for one statement: names become governed tables, or refusals.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use meshwork_core::effect::Timestamp;
 use meshwork_core::error::{Error, Kind, Result};
-use meshwork_core::id::OutputId;
+use meshwork_core::id::{OutputId, PublicationId};
 use meshwork_core::mask::Mask;
 use meshwork_core::mesh::Mesh;
 use meshwork_core::name::split_major;
@@ -18,10 +19,40 @@ use meshwork_core::quality::Rule;
 
 use super::Inner;
 use crate::governance::Epoch;
-use crate::port::data::{Catalog, ColumnMask, GovernedColumn, GovernedTable, ListedColumn, ListedTable, TableUse};
+use crate::port::data::{
+    Catalog, ColumnMask, GovernedBody, GovernedColumn, GovernedTable, ListedColumn, ListedTable, TableUse,
+};
 
-/// What each major of one output serves.
-pub(super) type Published = BTreeMap<u32, PublishedOutput>;
+/// What each major of one output serves, and by which publication.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Published {
+    outputs: BTreeMap<u32, PublishedOutput>,
+    publications: BTreeMap<u32, PublicationId>,
+}
+
+impl Published {
+    fn add(&mut self, publication: &PublicationId, output: PublishedOutput) {
+        self.publications.insert(output.major, publication.clone());
+        self.outputs.insert(output.major, output);
+    }
+
+    pub fn of(publication: &PublicationId, output: PublishedOutput) -> Self {
+        let mut published = Self::default();
+        published.add(publication, output);
+        published
+    }
+
+    pub fn publication(&self, major: u32) -> Option<&PublicationId> {
+        self.publications.get(&major)
+    }
+}
+
+impl Deref for Published {
+    type Target = BTreeMap<u32, PublishedOutput>;
+    fn deref(&self) -> &Self::Target {
+        &self.outputs
+    }
+}
 
 /// A table as a statement names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +73,11 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
+    /// The published version that it reads.
+    pub fn served(&self) -> Option<&PublishedOutput> {
+        self.published.get(&self.decision.major)
+    }
+
     /// Whether its values depend on the query's own salt.
     pub fn is_salted(&self) -> bool {
         self.decision.columns.iter().any(|c| c.access == ColumnAccess::Masked(Mask::Sha256QueryLocal))
@@ -49,8 +85,8 @@ impl Resolved {
 }
 
 pub(super) struct StatementCatalog {
-    inner: Arc<Inner>,
-    epoch: Arc<Epoch>,
+    pub(super) inner: Arc<Inner>,
+    pub(super) epoch: Arc<Epoch>,
     subject: Subject,
     purpose: Option<String>,
     /// Of the query-local hash: new for every statement.
@@ -101,7 +137,7 @@ impl StatementCatalog {
         tables.iter().map(find).collect()
     }
 
-    fn find(&self, domain: &str, table: &str) -> Option<(Named, &Product, &Output)> {
+    pub(super) fn find(&self, domain: &str, table: &str) -> Option<(Named, &Product, &Output)> {
         let mesh = self.epoch.mesh.as_ref()?;
         let named = |output: &str, major| Named { domain: domain.to_owned(), output: output.to_owned(), major };
         if let Some((product, output)) = mesh.output(domain, table) {
@@ -136,19 +172,20 @@ impl StatementCatalog {
 
     pub async fn serves_the_same(&self, table: &Resolved) -> Result<bool> {
         let Some((_, _, output)) = self.find(&table.named.domain, &table.named.output) else { return Ok(false) };
-        Ok(self.published(output, table.as_of).await? == *table.published)
+        Ok(*self.published(output, table.as_of).await? == **table.published)
     }
 
     async fn published(&self, output: &Output, as_of: Option<Timestamp>) -> Result<Published> {
-        let mut published = Published::new();
+        let mut published = Published::default();
         let Some(id) = &output.id else { return Ok(published) };
         for major in output.versions.keys() {
             if self.is_given_up(id, *major, as_of).await? {
                 continue;
             }
             let publication = self.inner.ports.publications.resolve(id, *major, as_of).await?;
-            let outputs = publication.into_iter().flat_map(|p: Publication| p.outputs);
-            published.extend(outputs.filter(|o| o.output == *id && o.major == *major).map(|o| (*major, o)));
+            let Some(Publication { id: publication, outputs, .. }) = publication else { continue };
+            let served = outputs.into_iter().filter(|o| o.output == *id && o.major == *major);
+            served.for_each(|output| published.add(&publication, output));
         }
         Ok(published)
     }
@@ -216,12 +253,14 @@ impl StatementCatalog {
         Ok(decision)
     }
 
-    fn governed(
+    /// The table as the reader gets it. `depth`: how many views it stands below.
+    pub(super) fn governed(
         &self,
         named: &Named,
         output: &Output,
         decision: &Decision,
         served: &PublishedOutput,
+        depth: usize,
     ) -> Result<GovernedTable> {
         let domain = self.epoch.mesh.as_ref().and_then(|mesh| mesh.domain(&named.domain));
         let domain = domain.ok_or_else(|| unknown_table(&named.domain, &named.output))?;
@@ -241,6 +280,12 @@ impl StatementCatalog {
                 bears: column.bears.clone(),
             }
         });
+        let body = self.body(named, served, depth)?;
+        let below = match &body {
+            GovernedBody::View(view) => view.inputs.values().filter_map(|table| table.valid_until).min(),
+            GovernedBody::Stored | GovernedBody::External => None,
+        };
+        let valid_until = below.into_iter().chain(decision.valid_until).min();
         Ok(GovernedTable {
             domain: domain.name.clone(),
             output: output.name.clone(),
@@ -252,7 +297,8 @@ impl StatementCatalog {
             withheld: decision.withheld().map(|c| c.name.clone()).collect(),
             rows: decision.rows.clone(),
             decision_digest: decision.digest.clone(),
-            valid_until: decision.valid_until,
+            valid_until,
+            body,
         })
     }
 
@@ -278,7 +324,10 @@ impl Catalog for StatementCatalog {
         let Some(served) = published.get(&decision.major) else {
             return Err(self.absent(domain, table, output, decision.major, as_of).await?);
         };
-        let governed = self.governed(&named, output, &decision, served)?;
+        let governed = self.governed(&named, output, &decision, served, 0).inspect_err(|error| {
+            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            refusals.push(format!("{domain}.{table}: {}", error.code));
+        })?;
         let resolved = Resolved { named, as_of, published, decision, table: governed.clone() };
         self.resolved.lock().unwrap_or_else(PoisonError::into_inner).push(resolved);
         Ok(Some(governed))
@@ -287,10 +336,16 @@ impl Catalog for StatementCatalog {
     async fn list(&self) -> Result<Vec<ListedTable>> {
         let Some(mesh) = &self.epoch.mesh else { return Ok(Vec::new()) };
         let mut served: BTreeMap<_, Published> = BTreeMap::new();
-        for published in self.inner.ports.publications.current().await?.into_iter().flat_map(|p| p.outputs) {
-            served.entry(published.output.clone()).or_default().insert(published.major, published);
+        for publication in self.inner.ports.publications.current().await? {
+            for output in publication.outputs {
+                let served = served.entry(output.output.clone()).or_default();
+                // The newest come first, and each tells of all outputs of its product.
+                if !served.contains_key(&output.major) {
+                    served.add(&publication.id, output);
+                }
+            }
         }
-        let nothing = Published::new();
+        let nothing = Published::default();
         let mut listed = Vec::new();
         for (domain, product) in mesh.products() {
             for output in product.outputs.values() {
@@ -301,7 +356,8 @@ impl Catalog for StatementCatalog {
                         continue;
                     }
                     let decision = self.decide_named(&named, published)?;
-                    if decision.allowed && published.contains_key(&decision.major) {
+                    let served = published.get(&decision.major).filter(|_| decision.allowed);
+                    if served.is_some_and(|served| self.body(&named, served, 0).is_ok()) {
                         listed.push(listing(&named, domain.name.clone(), output, &decision));
                     }
                 }

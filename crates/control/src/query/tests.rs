@@ -70,6 +70,7 @@ impl QueryEngine for Engine {
                 major: found.major,
                 delta_version: found.delta_version,
                 decision_digest: found.decision_digest,
+                below: Vec::new(),
                 valid_until: found.valid_until,
             });
         }

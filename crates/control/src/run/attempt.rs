@@ -17,7 +17,7 @@ use super::lease::{Heartbeat, after};
 use super::update::{RunUpdate, Updates};
 use crate::port::data::{InputSpec, RunEvent, RunSpec};
 use crate::port::process::RunChild;
-use crate::readers::TableVersion;
+use crate::readers::{self, TableVersion};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -343,7 +343,7 @@ fn read_by(spec: &RunSpec) -> Vec<TableVersion> {
         InputSpec::Source(_) => None,
     });
     let references = spec.outputs.iter().flat_map(|output| output.references.values());
-    let others = inputs.chain(references).map(|table| (table.location.url(), table.delta_version));
+    let others = inputs.chain(references).flat_map(readers::versions);
     let own = spec.outputs.iter().filter_map(|output| Some((output.location.url(), output.base?)));
     others.chain(own).collect()
 }
@@ -359,6 +359,7 @@ fn published(output: &OutputReport, delta_version: u64) -> PublishedOutput {
         rows: output.rows,
         bytes: output.bytes,
         lineage: output.lineage.clone(),
+        body: output.body.clone(),
     }
 }
 

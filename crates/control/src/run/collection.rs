@@ -67,10 +67,28 @@ impl RunService {
         let mut removed = Vec::new();
         for table in self.stored(mesh, domain, product)? {
             let mut keep: Vec<u64> = self.kept(&table).await?.iter().map(|(_, version)| *version).collect();
+            keep.extend(self.pinned(mesh, &table).await?);
             keep.extend(self.ports.readers.held(&table.location.url()));
             removed.extend(self.ports.engine.collect(&table.location, &keep).await?);
         }
         Ok(removed)
+    }
+
+    /// Versions of a table that views are served over: theirs to give up, when they are run again.
+    async fn pinned(&self, mesh: &Mesh, table: &Stored<'_>) -> Result<Vec<u64>> {
+        let url = table.location.url();
+        let outputs = mesh.products().flat_map(|(_, product)| product.outputs.values());
+        let mut versions = Vec::new();
+        for view in outputs.filter(|output| output.mode == Mode::View) {
+            for major in view.versions.keys() {
+                for publication in self.ports.publications.kept(output_id(view)?, *major).await? {
+                    let over = publication.outputs.iter().flat_map(PublishedOutput::pinned);
+                    let of_table = over.filter(|pinned| pinned.location.url() == url);
+                    versions.extend(of_table.map(|pinned| pinned.delta_version));
+                }
+            }
+        }
+        Ok(versions)
     }
 
     /// Publications of a table that are still to be read, newest first, with the version that each serves.
@@ -91,6 +109,7 @@ impl RunService {
     /// part of the log that nobody needs. The caller holds the product's guard.
     pub(crate) async fn vacuum_table(
         &self,
+        mesh: &Mesh,
         table: &Stored<'_>,
         retention: Duration,
         dry_run: bool,
@@ -107,6 +126,7 @@ impl RunService {
         let expired = kept.split_off(needed);
         let oldest = kept.last().map(|(publication, _)| publication.at);
         let mut keep: Vec<u64> = kept.iter().map(|(_, version)| *version).collect();
+        keep.extend(self.pinned(mesh, table).await?);
         let url = table.location.url();
         let held = if dry_run {
             self.ports.readers.held(&url).into_iter().filter(|version| !keep.contains(version)).collect()

@@ -80,7 +80,7 @@ impl RunService {
     async fn compactable(&self, table: &Stored<'_>) -> Result<Option<PublishedOutput>> {
         let published = self.served(output_id(table.output)?, table.major).await?;
         // After the storage has moved the next run writes at the new place.
-        Ok(published.filter(|published| published.location == table.location))
+        Ok(published.filter(|published| published.location == table.location && published.body.is_stored()))
     }
 
     async fn served(&self, output: &OutputId, major: u32) -> Result<Option<PublishedOutput>> {
@@ -167,6 +167,7 @@ impl RunService {
                 merge: table.output.merge.clone(),
                 on_violation: table.output.on_violation,
                 base: Some(published.delta_version),
+                served: None,
                 references: BTreeMap::new(),
             });
         }
@@ -177,6 +178,7 @@ impl RunService {
             fencing_token: lease.fencing_token,
             storage: storage_for(mesh, &BTreeMap::new(), &outputs),
             inputs: BTreeMap::new(),
+            pins: BTreeMap::new(),
             incremental: BTreeMap::new(),
             outputs,
             full_refresh: false,

@@ -7,13 +7,15 @@ use meshwork_core::egress::Egress;
 use meshwork_core::error::{Error, Result};
 use meshwork_core::mesh::{Connection, DatabaseConnection, Domain, Mesh};
 use meshwork_core::name::Name;
-use meshwork_core::product::{Files, Input, Mode, Output, OutputVersion, Product, Scheme, Source, SourceKind};
-use meshwork_core::publication::TableLocation;
+use meshwork_core::product::{
+    Files, Input, Mode, Output, OutputVersion, Product, ProductInput, Scheme, Source, SourceKind,
+};
+use meshwork_core::publication::{PublishedOutput, TableLocation, ViewInput};
 use meshwork_core::quality::Rule;
 use meshwork_core::run::{Lease, Run};
 use meshwork_core::storage::Storage;
 
-use super::RunService;
+use super::{ProductRead, RunService};
 use crate::port::data::{
     DatabaseSpec, FilesSpec, GovernedTable, InputSpec, OutputSpec, RunSpec, SourceSpec, StorageSpec,
 };
@@ -29,7 +31,8 @@ impl RunService {
         lease: &Lease,
         full_refresh: bool,
     ) -> Result<RunSpec> {
-        let (mut inputs, mut incremental) = (BTreeMap::new(), BTreeMap::new());
+        let (mut inputs, mut incremental, mut pins) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let has_view = product.outputs.values().any(|output| output.mode == Mode::View);
         for (name, input) in &product.inputs {
             let way = match input {
                 Input::Source(source) => &source.incremental,
@@ -39,7 +42,11 @@ impl RunService {
             let spec = match input {
                 Input::Source(source) => InputSpec::Source(source_spec(&self.settings.folder, mesh, domain, source)?),
                 Input::Product(input) => {
-                    InputSpec::Governed(self.ports.reads.input(&run.id, &domain.name, &product.name, input).await?)
+                    let read = self.ports.reads.input(&run.id, &domain.name, &product.name, input).await?;
+                    if has_view {
+                        pins.insert(name.to_string(), pin(input, &read));
+                    }
+                    InputSpec::Governed(read.table)
                 }
             };
             inputs.insert(name.to_string(), spec);
@@ -47,8 +54,11 @@ impl RunService {
         let mut outputs = Vec::new();
         for output in product.outputs.values() {
             for (major, version) in &output.versions {
-                outputs
-                    .push(self.output_spec(mesh, (domain, product, run), output, *major, version, full_refresh).await?);
+                let spec =
+                    self.output_spec(mesh, (domain, product, run), output, *major, version, full_refresh).await?;
+                // Built anew means checked anew.
+                let served = spec.served.filter(|_| !full_refresh);
+                outputs.push(OutputSpec { served, ..spec });
             }
         }
         Ok(RunSpec {
@@ -58,6 +68,7 @@ impl RunService {
             task: run.task,
             fencing_token: lease.fencing_token,
             inputs,
+            pins,
             incremental,
             outputs,
             full_refresh,
@@ -84,11 +95,14 @@ impl RunService {
             .and_then(|publication| publication.outputs.into_iter().find(|o| o.output == *id && o.major == major));
         let moved = before.as_ref().filter(|before| has_moved(&before.location, &location));
         if let Some(before) = moved
-            && output.mode != Mode::Full
+            && output.mode.grows()
             && !full_refresh
         {
             return Err(elsewhere(output, &before.location, &location));
         }
+        let same =
+            |before: &PublishedOutput| !before.body.is_stored() && before.contract_digest == version.contract.digest;
+        let unmoved = moved.is_none();
         let base = before.as_ref().filter(|_| moved.is_none()).map(|before| before.delta_version);
         let table = version.schema().clone();
         Ok(OutputSpec {
@@ -107,6 +121,7 @@ impl RunService {
             merge: output.merge.clone(),
             on_violation: output.on_violation,
             base,
+            served: before.filter(same).filter(|_| unmoved),
         })
     }
 
@@ -154,6 +169,18 @@ fn elsewhere(output: &Output, before: &TableLocation, now: &TableLocation) -> Er
     Error::conflict("MW0618", message)
         .hint("run it once with `--full-refresh`, which builds the table there from everything that its sources have")
         .hint("if they have no longer all of it, set `storage` back: the table can be read and grows where it is")
+}
+
+/// The version that a view reads, with what its product sees of it.
+fn pin(input: &ProductInput, read: &ProductRead) -> ViewInput {
+    ViewInput {
+        domain: input.domain.clone(),
+        output: input.output.clone(),
+        purpose: input.purpose.clone(),
+        publication: read.publication.clone(),
+        effect: read.table.effect(),
+        table: read.published.clone(),
+    }
 }
 
 pub(super) fn output_id(output: &Output) -> Result<&meshwork_core::id::OutputId> {

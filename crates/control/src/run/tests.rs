@@ -201,7 +201,7 @@ impl RunEngine for World {
 
 #[async_trait]
 impl GovernedReads for World {
-    async fn input(&self, _: &RunId, _: &Name, _: &Name, _: &ProductInput) -> Result<GovernedTable> {
+    async fn input(&self, _: &RunId, _: &Name, _: &Name, _: &ProductInput) -> Result<ProductRead> {
         Err(Error::forbidden("MW0702", "no agreement"))
     }
     async fn reference(&self, _: &RunId, _: &Name, _: &Name, _: &str) -> Result<GovernedTable> {

@@ -18,7 +18,7 @@ pub(super) fn check(outputs: &[Output<'_>], inputs: &Inputs<'_>, index: &Index<'
         if mode == Mode::Merge {
             key(output, report);
         }
-        if mode != Mode::Full {
+        if mode.grows() {
             incremental(output, mode, inputs, index, report);
         }
     }
@@ -41,16 +41,8 @@ fn available(output: &Output<'_>, report: &mut Report) {
     }
 }
 
-fn mode(manifest: &OutputManifest) -> Mode {
+pub(super) fn mode(manifest: &OutputManifest) -> Mode {
     manifest.mode.as_ref().map(|mode| mode.value).unwrap_or_default()
-}
-
-fn word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Full => "full",
-        Mode::Append => "append",
-        Mode::Merge => "merge",
-    }
 }
 
 /// The manifest's words for the merge.
@@ -76,7 +68,7 @@ fn options(output: &Output<'_>, report: &mut Report) {
     ];
     for (key, span) in given {
         let Some(span) = span else { continue };
-        let message = format!("`{key}` has no effect with `mode: {}`", word(mode));
+        let message = format!("`{key}` has no effect with `mode: {}`", mode.as_str());
         report.error("MW0173", output.path(), span, message).hint("Remove it, or use `mode: merge` with a `key`.");
     }
 }
@@ -118,7 +110,7 @@ fn incremental(output: &Output<'_>, mode: Mode, inputs: &Inputs<'_>, index: &Ind
         let message = format!(
             "the output `{}` has `mode: {}`, and no input says how to tell what is new in it",
             output.at.name.value,
-            word(mode)
+            mode.as_str()
         );
         let hint = match product.inputs.first() {
             Some((name, InputManifest::Product(_))) => {
@@ -153,22 +145,23 @@ fn incremental(output: &Output<'_>, mode: Mode, inputs: &Inputs<'_>, index: &Ind
             && let Some(Reads::Output { domain, product, output: upstream, .. }) =
                 inputs.of(output.at.product, &name.value)
             && let Some(upstream_mode) = mode_of(index, domain, upstream.as_str())
+            && upstream_mode.is_stored()
             && upstream_mode != Mode::Append
         {
             let message = format!(
                 "`mode: append` cannot follow `{domain}.{product}`: its output `{upstream}` has `mode: {}`, which changes rows",
-                word(upstream_mode)
+                upstream_mode.as_str()
             );
             report.error("MW0172", path, way.span, message).hint("Use `mode: merge` with a `key`, or `mode: full`.");
         }
     }
 }
 
-fn mode_of(index: &Index<'_>, domain: &str, output: &str) -> Option<Mode> {
+pub(super) fn mode_of(index: &Index<'_>, domain: &str, output: &str) -> Option<Mode> {
     index.outputs.iter().find(|((d, name), _)| *d == domain && *name == output).map(|(_, at)| mode(at.manifest))
 }
 
-fn way(input: &InputManifest) -> Option<&Spanned<Incremental>> {
+pub(super) fn way(input: &InputManifest) -> Option<&Spanned<Incremental>> {
     match input {
         InputManifest::Source(source) => source.incremental.as_ref(),
         InputManifest::Product(product) => product.incremental.as_ref(),
@@ -189,7 +182,7 @@ fn ways(outputs: &[Output<'_>], report: &mut Report) {
         }
         seen.push(path);
         let product = output.at.product_manifest;
-        let grows = product.outputs.iter().any(|(_, output)| mode(output) != Mode::Full);
+        let grows = product.outputs.iter().any(|(_, output)| mode(output).grows());
         for (name, input) in &product.inputs {
             let Some(way) = way(input) else { continue };
             let fits = match (input, &way.value) {

@@ -256,8 +256,9 @@ pub(super) fn transformations(outputs: &[Output<'_>], inputs: &Inputs<'_>) -> Ve
                 (None, _) if product.inputs.len() != 1 => continue,
                 (None, _) => (default_sql(output.at, version.table), output.at.name.span.place(output.path())),
             };
-            let merge = modes::merge(output.at.manifest);
-            all.push(Transformation { sql, place, inputs: offered.clone(), produces: version.table.clone(), merge });
+            let (mode, merge) = (modes::mode(output.at.manifest), modes::merge(output.at.manifest));
+            let (inputs, produces) = (offered.clone(), version.table.clone());
+            all.push(Transformation { sql, place, inputs, produces, mode, merge });
         }
     }
     all

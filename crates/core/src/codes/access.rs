@@ -179,6 +179,11 @@ pub const CODES: &[CodeInfo] = &[
                Look at the spelling: `user:ana`, `product:sales.orders`.",
     },
     CodeInfo {
+        code: "MW0749",
+        title: "A view whose inputs its product no longer reads in the same way",
+        help: "A view is served over the versions of its inputs that it was checked over, and only while its product may read of them what it read then. When an agreement of the product was revoked or has expired, or a policy shows it other columns, masks or rows, the check says nothing about what readers would get. The owner of the view runs it again: `meshwork run` checks it over what the product may read now, or names the grant that is missing.",
+    },
+    CodeInfo {
         code: "MW0790",
         title: "An access question could not be asked",
         help: "A bug: what the platform told its policy engine does not fit its own schema. Access was refused. Please \

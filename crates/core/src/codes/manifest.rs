@@ -357,6 +357,36 @@ pub const CODES: &[CodeInfo] = &[
         help: "A merge finds the row of a key, so every column of `key` must be `required` in the contract, with severity error.",
     },
     CodeInfo {
+        code: "MW0183",
+        title: "A view over something else than products",
+        help: "An output of mode `view` is a query over other products' outputs, which every read answers anew. A source is read by runs only: let an output of mode `full` take its rows in, or register Delta and Parquet with `mode: external`.",
+    },
+    CodeInfo {
+        code: "MW0184",
+        title: "A key that means nothing for an output without data of its own",
+        help: "Outputs of mode `view` and `external` store nothing: there are no rows to find by `key`, and none to put aside by `on_violation: quarantine`. Where the contract does not hold, nothing is published.",
+    },
+    CodeInfo {
+        code: "MW0185",
+        title: "Not a table that can be registered",
+        help: "`mode: external` registers a Delta table or Parquet files of the domain's own folder, where they lie: the product's only input is a source of type `delta` or `parquet` with a path in that folder. Other sources are taken in by `mode: full`, `append` or `merge`.",
+    },
+    CodeInfo {
+        code: "MW0186",
+        title: "SQL for an external table",
+        help: "An external table is served as it lies: its columns are those of the contract, by their `physicalName` where they are called otherwise in the files. To compute something, add an output of mode `view` to another product, or use `mode: full`.",
+    },
+    CodeInfo {
+        code: "MW0187",
+        title: "Following a table that has no files of its own",
+        help: "`incremental: publication` tells what is new by the data files that the other product's runs added. A view has none, and those of an external table are not written by a run. Use `incremental: cursor(column)`, or `mode: full`.",
+    },
+    CodeInfo {
+        code: "MW0188",
+        title: "Views over views, too deep",
+        help: "Views may read views, up to eight of them one over another: each read answers all of them. Make one in between a stored table with `mode: full`.",
+    },
+    CodeInfo {
         code: "MW0193",
         title: "Not a retention",
         help: "`retention` of mesh.yaml, domain.yaml or product.yaml says how long old publications stay readable: time travel reaches back so far, and the files that only they need are removed after it. Write a number and a unit (`30 days`, `12 hours`), an hour at least. The product's wins over its domain's, that over the mesh's; the default is 30 days.",

@@ -168,4 +168,29 @@ pub const CODES: &[CodeInfo] = &[
         "nothing to compare with",
         "Both sides of `meshwork diff` are publications of the table, named by their id, their run, their Delta version or a moment. Without names they are the newest one and the one before it.",
     ),
+    code(
+        "MW0851",
+        "a view calls a function whose value changes",
+        "A run checks the rows of a view, and every read answers it anew. With `random()`, `uuid()` and their like the reader would get other rows than those that were checked. `now()` is fine: it is the moment of the run. Use `mode: full` to keep values as a run made them.",
+    ),
+    code(
+        "MW0852",
+        "a view yields another type than its contract says",
+        "A run that stores a table converts each value to the contract's type and counts the ones that do not fit. A view stores nothing, so its query must yield the contract's types itself: cast where they differ.",
+    ),
+    code(
+        "MW0853",
+        "a view reads a source",
+        "An output of mode `view` is a query over other products' outputs. Sources are read by runs only: take them in with an output of mode `full`, `append` or `merge`, or register Delta and Parquet with `mode: external`.",
+    ),
+    code(
+        "MW0855",
+        "a view cannot be answered",
+        "The query of a published view does not plan any more over what it was checked over. The server's log has the reason. Its owner runs it again: `meshwork run` says what does not fit.",
+    ),
+    code(
+        "MW0856",
+        "a file of an external table is not the one that was checked",
+        "Readers see an external table as a run has checked it. One of its files was replaced, rewritten, touched or removed since (for a Delta table: vacuumed), so it is refused instead of served unchecked. The owner runs the product again, which checks the files as they are now.",
+    ),
 ];

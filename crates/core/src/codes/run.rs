@@ -263,6 +263,36 @@ pub const CODES: &[CodeInfo] = &[
         help: "`delete_when` or `order_by` is not valid over the columns that the SQL yields, or rows that delete say no key.",
     },
     CodeInfo {
+        code: "MW0684",
+        title: "A table that cannot be registered as the contract says",
+        help: "An output of mode `external` is served as its files lie: every column of the contract must be in them, by its name or its `physicalName`, with a type that holds nothing but values of the contract's type. Nothing is parsed, rounded or cut. Declare what is there, or take the table in with `mode: full`, which converts.",
+    },
+    CodeInfo {
+        code: "MW0685",
+        title: "A Delta table with features that cannot be registered",
+        help: "With deletion vectors, column mapping and some newer features the data files of a Delta table do not say by themselves what its rows are, so they cannot be pinned and served. `mode: full` reads such a table through Delta's own reader; its writer can also rewrite it (`REORG TABLE … APPLY (PURGE)`).",
+    },
+    CodeInfo {
+        code: "MW0686",
+        title: "Files changed while they were registered",
+        help: "A run looks at the files of an external table twice before it reads them. Between the two, something changed. Run again when nothing writes there; writers of Delta tables only add files and do not disturb.",
+    },
+    CodeInfo {
+        code: "MW0687",
+        title: "A Parquet footer that says another number of rows",
+        help: "The footers of an external table's files say how many rows they have, and reading them gave another number. Such files would answer `count(*)` wrongly, so they are not published.",
+    },
+    CodeInfo {
+        code: "MW0688",
+        title: "A view that would not yield what was checked",
+        help: "A view reads published versions of other products and calls nothing whose value changes with each call, such as `random()`: then what a run has checked is what every reader gets. `now()` is the moment of the run.",
+    },
+    CodeInfo {
+        code: "MW0689",
+        title: "A view over too many tables",
+        help: "Each read of a view answers every view and reads every table below it. Make one of the views in between a stored table with `mode: full`.",
+    },
+    CodeInfo {
         code: "MW0694",
         title: "Others kept committing first",
         help: "A commit is tried again on top of each one that came before it, for half a minute. Others kept coming first. Nothing was lost; run again when fewer write to the table.",

@@ -118,7 +118,7 @@ pub struct OutputManifest {
     /// Several majors side by side, each with its contract and SQL; instead of `contract` and `sql`.
     #[schemars(with = "BTreeMap<u32, VersionManifest>", default)]
     pub versions: Vec<(Spanned<u32>, VersionManifest)>,
-    /// How a run writes the table. Default: `full`, which replaces it.
+    /// How a run makes the table. Default: `full`, which replaces it. `view` stores nothing, `external` registers what is there.
     pub mode: Option<Spanned<Mode>>,
     /// The columns that identify a row, for `mode: merge`.
     #[schemars(with = "Vec<String>", default)]
@@ -366,7 +366,7 @@ fn output<'n>(findings: &'n Findings<'n>, name: &Spanned<Name>, node: &'n Node) 
         contract: contract_reference(&fields),
         sql: sql(&fields),
         versions,
-        mode: fields.choice("mode", &[("full", Mode::Full), ("append", Mode::Append), ("merge", Mode::Merge)]),
+        mode: fields.choice("mode", &Mode::ALL),
         key: fields.texts("key").into_iter().map(|text| text.map(str::to_owned)).collect(),
         delete_when: fields.text("delete_when").map(|text| text.map(str::to_owned)),
         missing_rows: fields.choice("missing_rows", &[("keep", MissingRows::Keep), ("delete", MissingRows::Delete)]),

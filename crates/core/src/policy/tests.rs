@@ -15,7 +15,7 @@ use crate::mesh::{Domain, Mesh, PolicyFile};
 use crate::name::{Name, TeamName};
 use crate::principal::{Grantee, Principal, Subject};
 use crate::product::{Archetype, Mode, OnViolation, Output, OutputFilter, OutputVersion, Product, SqlFile, Status};
-use crate::publication::{PublishedOutput, TableLocation};
+use crate::publication::{Body, PublishedOutput, TableLocation};
 use crate::quality::{ClauseResult, Outcome, RowSample};
 use crate::run::{ColumnProfile, OutputReport, RunReport};
 use crate::types::{ColumnType, Literal, LogicalType};
@@ -168,6 +168,7 @@ impl World {
             rows: 1,
             bytes: 1,
             lineage: Vec::new(),
+            body: Body::Stored,
         };
         let published = BTreeMap::from([(1, served(1)), (2, served(2))]);
         Self { mesh, agreements: Vec::new(), published, now: at(0) }
@@ -634,6 +635,7 @@ fn reports_show_what_their_reader_may_see() {
         clauses: vec![clause],
         profile: vec![profile("id"), profile("email")],
         lineage: Vec::new(),
+        body: Body::Stored,
         staged: Some(serde_json::json!({})),
     };
     let report = RunReport { outputs: vec![output], rows_read: 3, bytes_read: 100, ..RunReport::default() };

@@ -13,6 +13,7 @@ use meshwork_core::error::{Error, Result};
 use object_store::path::Path;
 
 use super::barrier::BarrierExec;
+use super::secured::SecuredTable;
 
 /// What the statement's tables allow.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,18 @@ pub struct Allowed {
     pub open: Vec<Path>,
     /// The catalog emulation streams its rows.
     pub emulated: bool,
+}
+
+impl Allowed {
+    /// What a statement over these tables may read.
+    pub fn of<'a>(tables: impl IntoIterator<Item = &'a Arc<SecuredTable>>) -> Self {
+        let mut allowed = Self::default();
+        for table in tables {
+            allowed.digests.insert(table.governed().decision_digest.clone());
+            allowed.open.extend(table.open_folder().cloned());
+        }
+        allowed
+    }
 }
 
 pub fn attest(plan: &Arc<dyn ExecutionPlan>, allowed: &Allowed) -> Result<()> {

@@ -202,6 +202,10 @@ fn sealed(table: &str, salt: usize, error: &DataFusionError) -> DataFusionError 
             "the statement's memory limit was reached while reading".to_owned(),
         );
     }
+    // Neither does a file that is not what was checked.
+    if let Some(error) = super::external::changed(error) {
+        return DataFusionError::External(Box::new(error));
+    }
     let id = incident(table, salt, &error.to_string());
     tracing::error!(%id, table, %error, "reading behind a barrier failed");
     DataFusionError::External(Box::new(SealedError { id }))

@@ -19,13 +19,15 @@ use datafusion::sql::sqlparser::ast::{
 use meshwork_control::port::data::{SqlCheck, SqlChecker};
 use meshwork_core::contract::Table;
 use meshwork_core::error::{Diagnostic, Error, Place, Severity};
+use meshwork_core::product::Mode;
 use meshwork_core::types::ColumnType;
 
 use super::engine::Engine;
 use super::error::{self, Scope};
 use super::session::{self, Limits};
 use super::statement;
-use crate::native::{column_type, read_type};
+use super::view;
+use crate::native::{column_type, holds, read_type};
 
 /// Room for a long transformation, far below what hurts.
 const MAX_SQL: usize = 1 << 20;
@@ -84,6 +86,9 @@ fn transformation(check: &SqlCheck) -> Vec<Diagnostic> {
     let _ = ast.visit(&mut names);
 
     let mut found = unknown_inputs(check, &names);
+    if check.mode == Mode::View {
+        found.extend(sources(check, &names));
+    }
     if !found.is_empty() {
         return found;
     }
@@ -98,6 +103,33 @@ fn transformation(check: &SqlCheck) -> Vec<Diagnostic> {
         }
     };
     found.extend(produced(check, plan.schema().as_arrow(), typed));
+    if check.mode == Mode::View {
+        found.extend(of_view(check, &plan));
+    }
+    found
+}
+
+/// What only a view may not: read sources, convert, call what changes from call to call.
+fn of_view(check: &SqlCheck, plan: &LogicalPlan) -> Vec<Diagnostic> {
+    let said = |code: &str, message: String, hint: &str| report(&Error::check(code, message).hint(hint), &check.place);
+    let mut found = Vec::new();
+    for field in &check.produces.fields {
+        let Some((_, column)) = plan.schema().as_arrow().column_with_name(&field.name) else { continue };
+        // What cannot be stored at all has been said.
+        if clash(column.data_type(), &field.native).is_none() && !yields(column.data_type(), &field.native) {
+            let (from, to) = (arrow_name(column.data_type()), sql_name(&field.native));
+            let message = format!("column `{}` of the view is produced as {from} and declared as {to}", field.name);
+            found.push(said("MW0852", message, &format!("a view converts nothing: write CAST(… AS {to})")));
+        }
+    }
+    match view::volatile(plan) {
+        Ok(called) if called.is_empty() => {}
+        Ok(called) => {
+            let message = format!("the view calls {}, whose value changes with each call", called.join(", "));
+            found.push(said("MW0851", message, "what is checked would not be what is read: use `mode: full`"));
+        }
+        Err(error) => found.push(report(&error::planning(&error, &Scope { withheld: &[] }), &check.place)),
+    }
     found
 }
 
@@ -116,6 +148,21 @@ fn unknown_inputs(check: &SqlCheck, names: &Names) -> Vec<Diagnostic> {
             let mut diagnostic = report(&error, &check.place);
             diagnostic.length = u32::try_from(name.chars().count()).unwrap_or(0);
             diagnostic
+        })
+        .collect()
+}
+
+/// Sources that a view names.
+fn sources(check: &SqlCheck, names: &Names) -> Vec<Diagnostic> {
+    let named = check.inputs.iter().filter(|(_, columns)| columns.is_none());
+    let named = named.filter_map(|(name, _)| Some((name, names.inputs.get(name)?)));
+    named
+        .filter(|(name, _)| !names.ctes.contains(*name))
+        .map(|(name, (line, column))| {
+            let error = Error::check("MW0853", format!("the view reads `{name}`, which is a source"))
+                .at(Place { path: String::new(), line: *line, column: *column })
+                .hint("a view reads other products' outputs; take the source in with `mode: full`");
+            report(&error, &check.place)
         })
         .collect()
 }
@@ -194,6 +241,16 @@ fn produced(check: &SqlCheck, schema: &Schema, typed: bool) -> Vec<Diagnostic> {
         );
     }
     found
+}
+
+/// Whether a view may yield this for a column of the contract. It converts nothing; but nanoseconds, which is what SQL's
+/// own moments have, are served as the microseconds of the contract.
+pub fn yields(from: &DataType, to: &ColumnType) -> bool {
+    match (from, to) {
+        (DataType::Timestamp(_, Some(_)), ColumnType::Timestamp)
+        | (DataType::Timestamp(_, None), ColumnType::LocalTimestamp) => true,
+        _ => holds(from, to),
+    }
 }
 
 /// Why a value of type `from` cannot be stored as `to`; widening and text of anything printable are fine.
@@ -448,6 +505,7 @@ mod tests {
             place: Place { path: "leads.sql".to_owned(), line: 1, column: 1 },
             inputs: BTreeMap::from([("crm".to_owned(), Some(crm)), ("raw".to_owned(), None)]),
             produces: table(&[("lead_id", ColumnType::Text), ("score", ColumnType::Int64)]),
+            mode: Mode::Merge,
             merge: Merge { delete_when: Some("op = 'D'".to_owned()), ..Merge::default() },
         };
         let said = |d: Diagnostic| format!("{} {}:{} {}", d.code, d.place.line, d.place.column, d.message);

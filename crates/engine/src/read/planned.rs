@@ -98,11 +98,7 @@ pub async fn plan(shared: Arc<Shared>, request: PlanRequest) -> Result<Planned> 
     })?;
 
     let tables: Vec<Arc<SecuredTable>> = tables.into_values().collect();
-    let allowed = Allowed {
-        digests: tables.iter().map(|table| table.governed().decision_digest.clone()).collect(),
-        open: tables.iter().filter(|table| table.is_open()).map(|table| table.folder().clone()).collect(),
-        emulated: statement.emulated,
-    };
+    let allowed = Allowed { emulated: statement.emulated, ..Allowed::of(&tables) };
     let logical = parameter::typed(logical, &request.parameter_types)?;
     let parameters = parameter::parameters(&logical)?;
     let optimized = session::state(&context).optimize(&logical);
@@ -168,7 +164,7 @@ pub fn uses(plan: &LogicalPlan) -> Result<Vec<TableUse>> {
             for filter in &scan.filters {
                 columns.extend(filter.column_refs().iter().map(|column| column.name.clone()));
             }
-            add(&mut found, table.governed(), columns);
+            add(&mut found, table, columns);
         }
         Ok(TreeNodeRecursion::Continue)
     })
@@ -176,7 +172,9 @@ pub fn uses(plan: &LogicalPlan) -> Result<Vec<TableUse>> {
     Ok(found)
 }
 
-fn add(found: &mut Vec<TableUse>, table: &GovernedTable, columns: BTreeSet<String>) {
+fn add(found: &mut Vec<TableUse>, table: &SecuredTable, columns: BTreeSet<String>) {
+    let below = table.below().to_vec();
+    let table = table.governed();
     let known = found.iter_mut().find(|known| {
         known.output_id == table.output_id && known.major == table.major && known.delta_version == table.delta_version
     });
@@ -197,6 +195,7 @@ fn add(found: &mut Vec<TableUse>, table: &GovernedTable, columns: BTreeSet<Strin
         filtered: !table.rows.is_empty(),
         decision_digest: table.decision_digest.clone(),
         valid_until: table.valid_until,
+        below,
     };
     match known {
         Some(known) => *known = entry,
@@ -263,7 +262,8 @@ impl Inner {
 
     /// The table without obligations that a file belongs to.
     fn open_table(&self, file: &object_store::path::Path) -> Option<String> {
-        let table = self.tables.iter().find(|table| table.is_open() && file.prefix_matches(table.folder()))?;
+        let is_it = |table: &&Arc<SecuredTable>| table.open_folder().is_some_and(|folder| file.prefix_matches(folder));
+        let table = self.tables.iter().find(is_it)?;
         Some(table.name())
     }
 

@@ -3,6 +3,7 @@
 //! Deletion vectors and column mapping are refused: nothing of ours writes them, and reading past one shows deleted rows.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::Path as FsPath;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,11 +14,16 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Result as DfResult, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
+};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use deltalake_core::kernel::StructType;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
 use meshwork_control::port::data::CacheUse;
@@ -25,6 +31,7 @@ use meshwork_core::error::{Error, Result};
 use meshwork_core::publication::TableLocation;
 use object_store::path::Path;
 
+use super::external::{self, PinnedFiles};
 use crate::native::{COLUMN_ID, column_type, read_type};
 use crate::storage::bucket::Bucket;
 use crate::storage::log::{State, TableLog, local_root};
@@ -41,9 +48,34 @@ pub struct Snapshot {
     /// Column id → index in `schema`, where the writer recorded ids.
     ids: HashMap<String, usize>,
     files: Vec<PartitionedFile>,
+    /// Set for files of others: the only way to them.
+    external: Option<Arc<PinnedFiles>>,
 }
 
 impl Snapshot {
+    /// Files of others. `schema` names the columns of `table` as readers do.
+    pub fn external(
+        schema: SchemaRef,
+        table: TableSchema,
+        ids: HashMap<String, usize>,
+        files: Vec<PartitionedFile>,
+        pinned: Arc<PinnedFiles>,
+    ) -> Result<Self> {
+        Ok(Self { site: Site::local(FsPath::new("/"))?, schema, table, ids, files, external: Some(pinned) })
+    }
+
+    pub fn is_external(&self) -> bool {
+        self.external.is_some()
+    }
+
+    /// Whether files of others are as they were registered.
+    pub async fn verify(&self) -> Result<()> {
+        match &self.external {
+            Some(pinned) => pinned.verify().await,
+            None => Ok(()),
+        }
+    }
+
     /// About what it takes in memory.
     fn bytes(&self) -> usize {
         const COLUMN: usize = 160;
@@ -72,8 +104,12 @@ impl Snapshot {
         columns: &[usize],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let files = Files { site: &self.site, table: &self.table, schema: &self.schema, files: &self.files };
-        files.scan(session, columns, limit)
+        self.files().scan(session, columns, limit)
+    }
+
+    pub fn files(&self) -> Files<'_> {
+        let external = self.external.as_ref();
+        Files { site: &self.site, table: &self.table, schema: &self.schema, files: &self.files, external }
     }
 
     /// The same table with other data files of it, as their log entries describe them.
@@ -85,6 +121,7 @@ impl Snapshot {
             table: self.table.clone(),
             ids: self.ids.clone(),
             files: files.collect::<Result<_>>()?,
+            external: None,
         })
     }
 }
@@ -96,6 +133,7 @@ pub struct Files<'a> {
     /// Columns in the files, then partition columns.
     pub schema: &'a SchemaRef,
     pub files: &'a [PartitionedFile],
+    pub external: Option<&'a Arc<PinnedFiles>>,
 }
 
 impl Files<'_> {
@@ -113,10 +151,21 @@ impl Files<'_> {
         self.site.introduce(session.runtime_env());
         let store = session.runtime_env().object_store(&self.site.store)?;
         let cache = session.runtime_env().cache_manager.get_file_metadata_cache();
-        let options = TableParquetOptions { global: config.execution.parquet.clone(), ..Default::default() };
+        let mut options = TableParquetOptions { global: config.execution.parquet.clone(), ..Default::default() };
+        let reader: Arc<dyn ParquetFileReaderFactory> = match self.external {
+            None => Arc::new(CachedParquetFileReaderFactory::new(store, cache)),
+            Some(pinned) => {
+                // A footer of others may lie about what its row groups hold.
+                options.global.pruning = false;
+                options.global.enable_page_index = false;
+                options.global.bloom_filter_on_read = false;
+                options.global.coerce_int96 = Some("us".to_owned());
+                Arc::clone(pinned) as Arc<dyn ParquetFileReaderFactory>
+            }
+        };
         let source = ParquetSource::new(self.table.clone())
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
+            .with_parquet_file_reader_factory(reader);
         let groups = FileGroup::new(self.files.to_vec()).split_files(session.config().target_partitions().max(1));
         let (groups, statistics) = merged(groups, self.schema)?;
         let scan = FileScanConfigBuilder::new(self.site.store.clone(), Arc::new(source))
@@ -125,7 +174,18 @@ impl Files<'_> {
             .with_projection_indices(Some(columns.to_vec()))?
             .with_limit(limit)
             .build();
-        Ok(DataSourceExec::from_data_source(scan))
+        let scan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(scan);
+        let called =
+            scan.schema().fields().iter().zip(columns).all(|(f, at)| f.name() == self.schema.field(*at).name());
+        if called {
+            return Ok(scan);
+        }
+        let column = |(place, at): (usize, &usize)| {
+            let column = Column::new(scan.schema().field(place).name(), place);
+            (Arc::new(column) as Arc<dyn PhysicalExpr>, self.schema.field(*at).name().clone())
+        };
+        let columns: Vec<_> = columns.iter().enumerate().map(column).collect();
+        Ok(Arc::new(ProjectionExec::try_new(columns, scan)?))
     }
 }
 
@@ -191,16 +251,38 @@ impl SnapshotCache {
 
     pub async fn open(&self, location: &TableLocation, version: u64) -> Result<Arc<Snapshot>> {
         let key = (location.url(), version);
-        let bucket = self.stores.bucket_of(location).await.map_err(|error| {
+        let bucket = self.bucket_of(location).await?;
+        match self.cached(&key, bucket.as_deref()) {
+            Some(found) => Ok(found),
+            None => Ok(self.keep(key, load(&self.stores, location, version, &self.logs).await?)),
+        }
+    }
+
+    /// The files of others that a version registered. The table's own store has only the list of them.
+    pub async fn open_external(&self, location: &TableLocation, version: u64) -> Result<Arc<Snapshot>> {
+        let key = (location.url(), version);
+        match self.cached(&key, None) {
+            Some(found) => Ok(found),
+            None => Ok(self.keep(key, external::load(&self.stores, location, version).await?)),
+        }
+    }
+
+    async fn bucket_of(&self, location: &TableLocation) -> Result<Option<Arc<Bucket>>> {
+        self.stores.bucket_of(location).await.map_err(|error| {
             tracing::error!(url = location.url(), %error, "a storage root cannot be opened");
             unopened()
-        })?;
-        if let Some(found) = self.found(&key, bucket.as_deref()) {
-            self.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(found);
-        }
-        self.misses.fetch_add(1, Ordering::Relaxed);
-        let snapshot = Arc::new(load(&self.stores, location, version, &self.logs).await?);
+        })
+    }
+
+    fn cached(&self, key: &Key, bucket: Option<&Bucket>) -> Option<Arc<Snapshot>> {
+        let found = self.found(key, bucket);
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    fn keep(&self, key: Key, snapshot: Snapshot) -> Arc<Snapshot> {
+        let snapshot = Arc::new(snapshot);
         let mut entries = self.lock();
         entries.push_back((key, Arc::clone(&snapshot)));
         let mut bytes: usize = entries.iter().map(|(_, snapshot)| snapshot.bytes()).sum();
@@ -209,7 +291,7 @@ impl SnapshotCache {
         {
             bytes -= oldest.bytes();
         }
-        Ok(snapshot)
+        snapshot
     }
 
     fn found(&self, key: &Key, bucket: Option<&Bucket>) -> Option<Arc<Snapshot>> {
@@ -253,6 +335,16 @@ fn unopened() -> Error {
 /// Reader features under which the files still say what they say: those that are off unless used, and used are refused.
 const READ_FEATURES: [&str; 5] =
     ["timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "deletionVectors", "columnMapping"];
+
+/// The feature of a Delta table under which its files do not say what its rows are to us, if it has one.
+pub fn unread(settings: &HashMap<String, String>, protocol: &impl serde::Serialize) -> Option<String> {
+    if settings.get("delta.columnMapping.mode").is_some_and(|mode| mode != "none") {
+        return Some("column mapping".to_owned());
+    }
+    let protocol = serde_json::to_value(protocol).unwrap_or_default();
+    let features = protocol["readerFeatures"].as_array().into_iter().flatten().filter_map(|feature| feature.as_str());
+    features.map(str::to_owned).find(|feature| !READ_FEATURES.contains(&feature.as_str()))
+}
 
 async fn load(stores: &Stores, location: &TableLocation, version: u64, logs: &LogCache) -> Result<Snapshot> {
     if let Some((log, state)) = own(stores, location, version, logs).await {
@@ -323,7 +415,7 @@ impl Columns {
 
     fn snapshot(self, site: Site, files: Vec<PartitionedFile>) -> Snapshot {
         let table = TableSchema::builder(self.file_schema).with_table_partition_cols(self.in_paths).build();
-        Snapshot { site, schema: self.schema, table, ids: self.ids, files }
+        Snapshot { site, schema: self.schema, table, ids: self.ids, files, external: None }
     }
 }
 
@@ -344,17 +436,8 @@ async fn foreign(stores: &Stores, location: &TableLocation, version: u64) -> Res
     };
     let state = table.snapshot().map_err(|error| fail(&error))?;
     let snapshot = state.snapshot();
-    let settings = snapshot.metadata().configuration();
-    if settings.get("delta.columnMapping.mode").is_some_and(|mode| mode.as_str() != "none") {
-        return Err(unsupported("column mapping"));
-    }
-
-    let protocol = serde_json::to_value(snapshot.protocol()).unwrap_or_default();
-    let features = protocol["readerFeatures"].as_array().into_iter().flatten().filter_map(|feature| feature.as_str());
-    for feature in features {
-        if !READ_FEATURES.contains(&feature) {
-            return Err(unsupported(feature));
-        }
+    if let Some(feature) = unread(snapshot.metadata().configuration(), snapshot.protocol()) {
+        return Err(unsupported(&feature));
     }
 
     let partitions: Vec<String> = snapshot.metadata().partition_columns().iter().map(ToString::to_string).collect();

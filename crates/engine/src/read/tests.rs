@@ -7,3 +7,4 @@ mod governed;
 mod limits;
 mod random;
 mod redteam;
+mod views;

@@ -62,7 +62,7 @@ pub async fn open(
     Ok(Arc::new(DeltaSource { input: input.to_owned(), schema, provider, context, reading }))
 }
 
-async fn load(input: &str, files: &FilesSpec, version: Option<u64>, access: &Access) -> Result<DeltaTable> {
+pub(crate) async fn load(input: &str, files: &FilesSpec, version: Option<u64>, access: &Access) -> Result<DeltaTable> {
     let (path, mut table, folder) = match files {
         FilesSpec::Folder { folder, path } => {
             let (root, at) = find_folder(input, folder, path)?;

@@ -30,6 +30,11 @@ impl SourceFile {
         Ok(Self { name, path: real, folder, partitions: Vec::new() })
     }
 
+    /// A file that a table of the domain names. Opening it checks that it lies below the domain's folder, `root`.
+    pub fn below(root: &Path, path: PathBuf, name: String) -> Self {
+        Self { name, path, folder: root.to_owned(), partitions: Vec::new() }
+    }
+
     /// The same file, which people know by another name.
     #[must_use]
     pub fn called(self, name: &str) -> Self {

@@ -108,6 +108,47 @@ fn builder(file: &SourceFile) -> Result<ParquetRecordBatchReaderBuilder<std::fs:
         .map_err(|_| damaged(file))
 }
 
+/// What a file says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Footer {
+    columns: Vec<(String, DataType, bool)>,
+    pub rows: u64,
+}
+
+impl Footer {
+    pub fn column(&self, name: &str) -> Option<&DataType> {
+        self.columns.iter().find(|(known, ..)| known == name).map(|(_, ty, _)| ty)
+    }
+
+    /// Whether the column holds the old timestamps of 96 bits.
+    pub fn is_int96(&self, name: &str) -> bool {
+        self.columns.iter().any(|(known, _, int96)| known == name && *int96)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(name, ..)| name.as_str())
+    }
+}
+
+/// The footer of a file, with what the file system says of the file that it was read from.
+pub(crate) fn footer(file: &SourceFile) -> Result<(Footer, std::fs::Metadata)> {
+    let opened = file.open()?;
+    let meta = opened.metadata().map_err(|error| file.unreadable(&error))?;
+    let builder = std::panic::catch_unwind(|| ParquetRecordBatchReaderBuilder::try_new(opened))
+        .map_err(|_| damaged(file))?
+        .map_err(|_| damaged(file))?;
+    let int96 = |name: &str| {
+        let columns = builder.parquet_schema().columns();
+        columns.iter().any(|c| c.path().parts() == [name] && c.physical_type() == parquet::basic::Type::INT96)
+    };
+    let columns = columns(&builder);
+    let columns = columns.fields().iter().map(|f| (f.name().clone(), f.data_type().clone(), int96(f.name())));
+    // What `count(*)` is answered with.
+    let rows: i64 = builder.metadata().row_groups().iter().map(|group| group.num_rows()).sum();
+    let rows = u64::try_from(rows).map_err(|_| damaged(file))?;
+    Ok((Footer { columns: columns.collect(), rows }, meta))
+}
+
 fn damaged(file: &SourceFile) -> Error {
     Error::environment("MW0509", format!("`{}` is not a whole Parquet file", file.name))
         .hint("it may have been cut off while it was copied or written: compare its size with the original, or write it again")

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::position::{Mark, Position};
+use crate::read::external::Registered;
 use crate::storage::log::{Commit, DataFile, State};
 
 /// A commit that is ready: its version and its actions.
@@ -116,6 +117,8 @@ pub struct Content {
     pub position: Option<Position>,
     /// The oldest version with the very same rows, where this one only moves them.
     pub same_since: Option<u64>,
+    /// Files of others that the version registers.
+    pub external: Option<Registered>,
 }
 
 /// What the table says of its columns.
@@ -160,6 +163,7 @@ pub fn commit(
         contract: content.contract,
         position: content.position,
         same_since: content.same_since,
+        external: content.external,
     };
     let mut actions = vec![json!({ "commitInfo": {
         "timestamp": millis,

@@ -240,6 +240,7 @@ impl Work<'_> {
             base: newest.map(|newest| newest.version),
             position,
             same_since: None,
+            external: None,
         };
         let author =
             Author { run: spec.run.as_str(), product: &spec.product, fencing_token: spec.fencing_token, at: spec.now };

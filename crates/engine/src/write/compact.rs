@@ -10,7 +10,7 @@ use deltalake_core::kernel::StructType;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
 use meshwork_control::port::data::{OutputSpec, Phase, RunEvent, RunLimits, RunObserver, RunSpec, TableLayout};
 use meshwork_core::effect::Timestamp;
-use meshwork_core::publication::TableLocation;
+use meshwork_core::publication::{Body, TableLocation};
 use meshwork_core::run::{OutputReport, RunReport};
 use meshwork_core::{Error, Result};
 use serde_json::Value;
@@ -118,6 +118,7 @@ pub async fn stage(config: Arc<WriterConfig>, spec: RunSpec, observer: Arc<dyn R
             clauses: Vec::new(),
             profile: Vec::new(),
             lineage: Vec::new(),
+            body: Body::Stored,
             staged: Some(staged.to_value(&output.name)?),
         });
     }
@@ -162,6 +163,7 @@ async fn one(
         base: Some(base),
         position: stored.as_ref().map(|stored| stored.position.to_store(Some(stored))),
         same_since: Some(mark.same_since.unwrap_or(base)),
+        external: None,
     };
     let author =
         Author { run: spec.run.as_str(), product: &spec.product, fencing_token: spec.fencing_token, at: spec.now };

@@ -19,7 +19,8 @@ use serde_json::Value;
 
 use super::check::Pass;
 use super::session;
-use crate::read::snapshot::{Files, described};
+use crate::read::external::PinnedFiles;
+use crate::read::snapshot::{Files, Snapshot, described};
 use crate::storage::log::TableLog;
 use crate::storage::site::Site;
 
@@ -33,6 +34,8 @@ pub struct DataFiles {
     schema: SchemaRef,
     table: TableSchema,
     files: Vec<PartitionedFile>,
+    /// Set for files of others.
+    external: Option<Arc<PinnedFiles>>,
     pub rows: u64,
     pub bytes: u64,
 }
@@ -41,7 +44,7 @@ impl Default for DataFiles {
     fn default() -> Self {
         let schema = Arc::new(Schema::empty());
         let table = TableSchema::builder(Arc::clone(&schema)).build();
-        Self { site: None, schema, table, files: Vec::new(), rows: 0, bytes: 0 }
+        Self { site: None, schema, table, files: Vec::new(), external: None, rows: 0, bytes: 0 }
     }
 }
 
@@ -79,9 +82,17 @@ impl DataFiles {
             schema: Arc::new(Schema::new(all)),
             table: TableSchema::builder(Arc::clone(schema)).with_table_partition_cols(behind).build(),
             files,
+            external: None,
             rows,
             bytes,
         })
+    }
+
+    /// Files of others, which hold so many rows.
+    pub fn of_others(snapshot: &Snapshot, rows: u64, bytes: u64) -> Self {
+        let Files { site, table, schema, files, external } = snapshot.files();
+        let (schema, external) = (Arc::clone(schema), external.map(Arc::clone));
+        Self { site: Some(site.clone()), schema, table: table.clone(), files: files.to_vec(), external, rows, bytes }
     }
 }
 
@@ -126,6 +137,8 @@ impl TableProvider for DataFiles {
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
         let columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let Some(site) = &self.site else { return Ok(Arc::new(EmptyExec::new(Arc::clone(&self.schema)))) };
-        Files { site, table: &self.table, schema: &self.schema, files: &self.files }.scan(session, &columns, limit)
+        let external = self.external.as_ref();
+        let files = Files { site, table: &self.table, schema: &self.schema, files: &self.files, external };
+        files.scan(session, &columns, limit)
     }
 }

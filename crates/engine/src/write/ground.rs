@@ -1,7 +1,6 @@
 //! What a commit builds on: the rows that are published, and the newest version of the log, which may be another one.
 
 use meshwork_control::port::data::OutputSpec;
-use meshwork_core::product::Mode;
 use meshwork_core::{Error, Result};
 
 use super::commit::foreign_error;
@@ -27,7 +26,7 @@ impl Ground {
     pub async fn survey(log: &TableLog, output: &OutputSpec, full_refresh: bool) -> Result<Self> {
         let newest = newest(log, output).await?;
         let mut served = None;
-        if let (Some(base), false, false) = (output.base, full_refresh, output.mode == Mode::Full)
+        if let (Some(base), false, false) = (output.base, full_refresh, !output.mode.grows())
             // Without a position it was built by `mode: full`, from everything there was: so will this one be.
             && let (mark, Some(position)) = position::read(log, base).await?
         {

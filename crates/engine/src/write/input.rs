@@ -8,10 +8,10 @@ use datafusion::common::TableReference;
 use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{SessionContext, lit};
-use meshwork_control::port::data::{InputSpec, OutputSpec, RunSpec};
-use meshwork_core::Result;
+use meshwork_control::port::data::{GovernedBody, InputSpec, OutputSpec, RunSpec};
 use meshwork_core::lineage::Inherited;
 use meshwork_core::product::{Incremental, Mode};
+use meshwork_core::{Error, Result};
 
 use super::fresh::{Fresh, Part, Taking, only_one};
 use super::position::Stored;
@@ -52,7 +52,7 @@ impl Opening<'_> {
         let named = referred_tables(context, &self.output.sql);
         let is_named = |name: &String| named.as_ref().is_none_or(|named| named.contains(name));
         let grows = match self.output.mode {
-            Mode::Full => None,
+            Mode::Full | Mode::View | Mode::External => None,
             Mode::Append | Mode::Merge => {
                 let ways = self.spec.incremental.iter().filter(|(name, _)| is_named(name));
                 Some(only_one(&self.output.name, ways)?)
@@ -87,6 +87,12 @@ impl Opening<'_> {
         let mut fresh = match (way, input) {
             (Some(Incremental::Files), InputSpec::Source(spec)) => {
                 Some(taking.files(spec, self.config.clock.now()).await?)
+            }
+            (Some(Incremental::Publication), InputSpec::Governed(table))
+                if !matches!(table.body, GovernedBody::Stored) =>
+            {
+                return Err(Error::check("MW0672", format!("input `{name}`: its table has no data files to follow"))
+                    .hint("it is a view or an external table: use `incremental: cursor(column)` or `mode: full`"));
             }
             (Some(Incremental::Publication), InputSpec::Governed(table)) => Some(taking.publication(table).await?),
             _ => None,

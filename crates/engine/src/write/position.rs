@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use meshwork_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::read::external::Registered;
 use crate::source::Identity;
 use crate::storage::log::{Commit, TableLog};
 
@@ -31,6 +32,9 @@ pub struct Mark {
     /// The oldest version with the very same rows, where this one only moves them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_since: Option<u64>,
+    /// Files of others that the version registers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<Registered>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,8 @@
 //! Staging: the transformation as one streaming plan, every batch checked and written, nothing committed.
 
+mod external;
+mod view;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +15,7 @@ use meshwork_control::port::data::{OutputSpec, Phase, RunEvent, RunObserver, Run
 use meshwork_core::effect::Timestamp;
 use meshwork_core::lineage::ColumnLineage;
 use meshwork_core::product::{MissingRows, Mode, OnViolation};
+use meshwork_core::publication::Body;
 use meshwork_core::quality::{ClauseResult, gate};
 use meshwork_core::run::{Changes, OutputReport, RunReport};
 use meshwork_core::{Error, Result};
@@ -31,6 +35,7 @@ use super::yields::{lineage_of, places, used_columns};
 use super::{WriterConfig, origin, sample, set};
 use crate::failpoint;
 use crate::keys::unique_sets;
+use crate::read::external::Registered;
 use crate::source::{Access, Reading};
 use crate::storage::log::TableLog;
 
@@ -152,6 +157,11 @@ impl Run {
 
     async fn build(&self, at: usize, reading: &Reading, way: Way) -> Result<Built> {
         let output = &self.spec.outputs[at];
+        match output.mode {
+            Mode::View => return self.view(at, reading, way).await,
+            Mode::External => return self.external(at, reading, way).await,
+            Mode::Full | Mode::Append | Mode::Merge => {}
+        }
         let context = session::session(&self.spec.limits, &self.config.scratch, self.spec.now, way)?;
         let stored = stored_schema(&output.table);
         let log = TableLog::open(&self.config.stores, &output.location, self.config.durable).await?;
@@ -209,7 +219,7 @@ impl Run {
         self.combine(&made, &mut after, gone, way).await?;
         self.compact(&made, &mut after, way).await?;
         self.look_at_others(&made, &after, &mut pass, way).await?;
-        let staged = self.staged(&made, &after)?;
+        let staged = self.staged(&made, &after, None)?;
         let table = DataFiles::of(&sink.log, &sink.schema, after.files())?;
         let batch = set::Batch {
             output: output.name.to_string(),
@@ -232,6 +242,8 @@ impl Run {
             changes,
             implied: after.ambiguous.into_iter().collect(),
             sampled: inputs.cut.is_noted(),
+            body: Body::Stored,
+            scratch: None,
         })
     }
 
@@ -240,7 +252,7 @@ impl Run {
         let output = made.output;
         let served: Vec<Value> = made.ground.served.iter().flat_map(|served| served.state.adds().cloned()).collect();
         match output.mode {
-            Mode::Full => {}
+            Mode::Full | Mode::View | Mode::External => {}
             Mode::Append => {
                 after.changes = Some(Changes { added: after.written.rows, ..Changes::default() });
                 after.kept = served;
@@ -307,7 +319,7 @@ impl Run {
         others.show(&context, pass, &columns, &made.sink.what).await
     }
 
-    fn staged(&self, made: &Made<'_>, after: &After) -> Result<Staged> {
+    fn staged(&self, made: &Made<'_>, after: &After, external: Option<Registered>) -> Result<Staged> {
         let output = made.output;
         let author = Author {
             run: self.spec.run.as_str(),
@@ -331,6 +343,7 @@ impl Run {
             base: served.map(|served| served.version),
             position,
             same_since: None,
+            external,
         };
         let id = table_id(output.output.as_str(), output.major);
         let newest = made.ground.newest.as_ref().map(|(_, state)| state);
@@ -370,6 +383,7 @@ impl Run {
             clauses,
             profile,
             lineage: built.lineage.clone(),
+            body: built.body.clone(),
             staged: Some(built.staged.to_value(&output.name)?),
         })
     }
@@ -484,6 +498,8 @@ impl Made<'_> {
             changes: Some(Changes::default()),
             implied: Vec::new(),
             sampled: false,
+            body: Body::Stored,
+            scratch: None,
         })
     }
 }
@@ -526,4 +542,8 @@ struct Built {
     implied: Vec<ClauseResult>,
     /// From part of an input only.
     sampled: bool,
+    body: Body,
+    /// Where the rows of a view lie while they are checked.
+    #[expect(dead_code, reason = "dropping it removes them")]
+    scratch: Option<view::Scratch>,
 }

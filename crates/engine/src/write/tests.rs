@@ -1,4 +1,5 @@
 mod concurrent;
+mod external;
 mod figures;
 mod kinds;
 mod modes;
@@ -14,7 +15,8 @@ use std::time::Duration;
 
 use deltalake_core::DeltaTableBuilder;
 use meshwork_control::port::data::{
-    ColumnMask, FilesSpec, GovernedColumn, GovernedTable, InputSpec, OutputSpec, RunEvent, RunLimits, SourceSpec,
+    ColumnMask, FilesSpec, GovernedBody, GovernedColumn, GovernedTable, InputSpec, OutputSpec, RunEvent, RunLimits,
+    SourceSpec,
 };
 use meshwork_core::contract::{Field, Table};
 use meshwork_core::filter::{Comparison, Predicate, RowFilter};
@@ -93,6 +95,7 @@ impl Mesh {
             task: RunTask::Build,
             fencing_token: 1,
             inputs: BTreeMap::from([("raw".to_owned(), self.csv())]),
+            pins: BTreeMap::new(),
             incremental: BTreeMap::new(),
             storage: Vec::new(),
             full_refresh: false,
@@ -111,6 +114,7 @@ impl Mesh {
                 merge: meshwork_core::product::Merge::default(),
                 on_violation: OnViolation::Block,
                 base,
+                served: None,
                 references: BTreeMap::new(),
             }],
             sample: None,
@@ -704,6 +708,7 @@ fn granted(mesh: &Mesh, columns: Vec<GovernedColumn>) -> GovernedTable {
         rows: RowFilter::default(),
         decision_digest: "decision".into(),
         valid_until: None,
+        body: GovernedBody::Stored,
     }
 }
 

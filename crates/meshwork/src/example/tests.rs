@@ -130,6 +130,7 @@ async fn stage(folder: &Path, mesh: &Mesh, domain: &str, product: &str) -> RunRe
             merge: output.merge.clone(),
             on_violation: output.on_violation,
             base: None,
+            served: None,
             references: BTreeMap::new(),
         }
     });
@@ -139,6 +140,7 @@ async fn stage(folder: &Path, mesh: &Mesh, domain: &str, product: &str) -> RunRe
         task: RunTask::Build,
         fencing_token: 1,
         inputs: inputs.collect(),
+        pins: BTreeMap::new(),
         incremental: BTreeMap::new(),
         storage: Vec::new(),
         outputs: outputs.collect(),

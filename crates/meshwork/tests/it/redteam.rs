@@ -8,7 +8,7 @@ mod listings;
 pub mod people;
 pub mod ports;
 mod random;
-mod sessions;
+pub mod sessions;
 
 use serde_json::json;
 

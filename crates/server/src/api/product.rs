@@ -88,7 +88,7 @@ pub struct OutputInfo {
     /// In SQL.
     #[schema(example = "marketing.leads")]
     pub table: String,
-    /// `full`, `append` or `merge`.
+    /// `full`, `append`, `merge`, `view` or `external`.
     pub mode: String,
     /// By contract major, oldest first.
     pub versions: Vec<OutputVersionInfo>,

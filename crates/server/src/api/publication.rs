@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use meshwork_core::id::PublicationId;
 use meshwork_core::permission::{ApiAction, Resource};
-use meshwork_core::publication::Publication;
+use meshwork_core::publication::{Body, Publication};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -42,11 +42,58 @@ pub struct PublishedOutputInfo {
     pub contract_version: String,
     pub contract_digest: String,
     pub delta_version: u64,
+    /// `table`, `view` or `external`.
+    #[schema(example = "table")]
+    pub kind: String,
+    /// Of a view: the published versions that it was checked over and is served over, as far as you may know of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<PinnedInfo>,
+    /// Of an external table: what was registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered: Option<RegisteredInfo>,
     /// Counts are data: absent unless you may read the table, and every row of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PinnedInfo {
+    #[schema(example = "crm.customers")]
+    pub table: String,
+    pub major: u32,
+    pub publication: String,
+    pub delta_version: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RegisteredInfo {
+    /// `delta` or `parquet`.
+    pub format: String,
+    /// Of the Delta table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    pub files: u64,
+}
+
+fn over(body: &Body, visible: &Visible<'_>) -> Vec<PinnedInfo> {
+    let Body::View(view) = body else { return Vec::new() };
+    let pinned = view.inputs.values().filter_map(|input| {
+        let (domain, product, output) = visible.output_by_id(&input.table.output)?;
+        visible.discovers_output(domain, product, output).then(|| PinnedInfo {
+            table: format!("{}.{}", domain.name, output.name),
+            major: input.table.major,
+            publication: input.publication.to_string(),
+            delta_version: input.table.delta_version,
+        })
+    });
+    pinned.collect()
+}
+
+fn registered(body: &Body) -> Option<RegisteredInfo> {
+    let Body::External(external) = body else { return None };
+    Some(RegisteredInfo { format: external.format.clone(), version: external.version, files: external.files })
 }
 
 async fn info(publication: &Publication, visible: &Visible<'_>, app: &AppState) -> PublicationInfo {
@@ -64,6 +111,9 @@ async fn info(publication: &Publication, visible: &Visible<'_>, app: &AppState) 
             contract_version: part.contract_version.to_string(),
             contract_digest: part.contract_digest.clone(),
             delta_version: part.delta_version,
+            kind: part.body.word().to_owned(),
+            over: over(&part.body, visible),
+            registered: registered(&part.body),
             rows: counted.then_some(part.rows),
             bytes: counted.then_some(part.bytes),
         });

@@ -23,8 +23,8 @@ use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
 use futures::StreamExt;
 use meshwork_control::port::data::{
-    Catalog, ColumnMask, GovernedColumn, GovernedTable, ListedColumn, ListedTable, PlanRequest, PlannedQuery,
-    QueryEngine, QueryLimits,
+    Catalog, ColumnMask, GovernedBody, GovernedColumn, GovernedTable, ListedColumn, ListedTable, PlanRequest,
+    PlannedQuery, QueryEngine, QueryLimits,
 };
 use meshwork_core::effect::Timestamp;
 use meshwork_core::error::{Error, Result};
@@ -301,6 +301,7 @@ fn governed(output: &str, location: &TableLocation, version: u64) -> GovernedTab
         }]),
         decision_digest: format!("digest-{output}"),
         valid_until: None,
+        body: GovernedBody::Stored,
     }
 }
 

@@ -4,7 +4,7 @@
 use super::catalog::fixture;
 
 /// Rows 1 to 7 of the red team's list, and the plain statements that must go on working.
-const STATEMENTS: &[&str] = &[
+pub const STATEMENTS: &[&str] = &[
     // Plain.
     "SELECT * FROM crm.c",
     "SELECT id, name, region FROM crm.c ORDER BY id",

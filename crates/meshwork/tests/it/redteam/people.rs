@@ -66,6 +66,41 @@ pub fn write_product(mesh: &Mesh, domain: &str, version: &str, governed: bool) {
     mesh.write(&format!("{home}/people/c.contract.yaml"), contract(domain, version, governed));
 }
 
+/// `domain.output`, built from `from`: the same columns, under no classification of its own.
+pub fn derived(mesh: &Mesh, domain: &str, output: &str, from: (&str, &str, &str)) {
+    made(mesh, domain, output, from, "full");
+}
+
+/// The same as a view.
+pub fn view(mesh: &Mesh, domain: &str, output: &str, from: (&str, &str, &str)) {
+    made(mesh, domain, output, from, "view");
+}
+
+fn made(
+    mesh: &Mesh,
+    domain: &str,
+    output: &str,
+    (from_domain, from_product, from_output): (&str, &str, &str),
+    mode: &str,
+) {
+    let home = format!("domains/{domain}/{output}");
+    mesh.write(&format!("domains/{domain}/domain.yaml"), format!("domain: {domain}\nowner: {domain}_team\n"));
+    mesh.write(
+        &format!("{home}/product.yaml"),
+        format!(
+            "product: {output}\nversion: 1.0.0\nstatus: active\narchetype: aggregate\ninputs:\n  \
+             people: {{ product: {from_domain}.{from_product}, output: {from_output}, version: 1, purpose: test }}\n\
+             outputs:\n  {output}: {{ contract: {output}.contract.yaml, sql: {output}.sql, mode: {mode} }}\n"
+        ),
+    );
+    let contract = contract(domain, "1.0.0", false).replace("schema: c", &format!("schema: {output}"));
+    mesh.write(&format!("{home}/{output}.contract.yaml"), contract);
+    mesh.write(
+        &format!("{home}/{output}.sql"),
+        "SELECT id, name, concat(email, '') AS email, coalesce(ssn, NULL) AS ssn, salary, region FROM people\n",
+    );
+}
+
 pub fn contract(domain: &str, version: &str, governed: bool) -> String {
     let class = |name: &str| if governed { format!(", classification: {name}") } else { String::new() };
     format!(

@@ -17,7 +17,8 @@ const READ: &str = "SELECT id, ssn FROM vault.c ORDER BY id";
 const ENDLESS: &str = "SELECT c.id, g.value FROM vault.c c CROSS JOIN generate_series(1, 1000000000) g";
 
 /// A reader with everything open that can be open.
-struct Holder {
+pub struct Holder {
+    table: String,
     prepared: Client,
     statement: Statement,
     portal: Client,
@@ -26,21 +27,27 @@ struct Holder {
 
 impl Holder {
     async fn of(server: &Server<'_>) -> Self {
+        Self::over(server, "vault.c").await
+    }
+
+    /// Of a table with the same columns and rows.
+    pub async fn over(server: &Server<'_>, table: &str) -> Self {
         let prepared = connect(server, "eve", "").await.expect("connected");
-        let statement = prepared.prepare(READ).await.expect("prepared");
+        let statement = prepared.prepare(&READ.replace("vault.c", table)).await.expect("prepared");
         assert_eq!(prepared.query(&statement, &[]).await.expect("rows").len(), 4);
         let portal = connect(server, "eve", "").await.expect("connected");
         let stream = connect(server, "eve", "").await.expect("connected");
-        Self { prepared, statement, portal, stream }
+        Self { table: table.to_owned(), prepared, statement, portal, stream }
     }
 
     /// All that is held, over `change`: every part must end in this SQLSTATE, and nothing may come after it.
-    async fn outlives(mut self, change: impl AsyncFnOnce(), expected: &str) {
+    pub async fn outlives(mut self, change: impl AsyncFnOnce(), expected: &str) {
+        let (read, endless) = (READ.replace("vault.c", &self.table), ENDLESS.replace("vault.c", &self.table));
         let transaction = self.portal.transaction().await.expect("begun");
-        let cursor = transaction.bind(READ, &[]).await.expect("bound");
+        let cursor = transaction.bind(&read, &[]).await.expect("bound");
         assert_eq!(transaction.query_portal(&cursor, 1).await.expect("a row").len(), 1);
-        let unread = transaction.bind(READ, &[]).await.expect("bound");
-        let rows = self.stream.query_raw::<_, i64, _>(ENDLESS, []).await.expect("started");
+        let unread = transaction.bind(&read, &[]).await.expect("bound");
+        let rows = self.stream.query_raw::<_, i64, _>(&endless, []).await.expect("started");
         let mut rows = Box::pin(rows);
         rows.next().await.expect("a row").expect("a row");
 

@@ -328,6 +328,7 @@ impl QueryEngine for Engine {
                 masked: Vec::new(),
                 filtered: false,
                 decision_digest: governed.decision_digest,
+                below: Vec::new(),
                 valid_until: governed.valid_until,
             });
         }
