@@ -93,6 +93,7 @@ impl Events {
 
     fn append(&self, run: &str) -> Result<Append, Failure> {
         let spec = RunSpec {
+            pins: std::collections::BTreeMap::new(),
             run: RunId::new(run),
             product: "bench.events".into(),
             task: RunTask::Build,
@@ -102,6 +103,7 @@ impl Events {
             storage: Vec::new(),
             full_refresh: false,
             outputs: vec![OutputSpec {
+                served: None,
                 output: OutputId::new("events"),
                 name: Name::new("events")?,
                 major: 1,
@@ -143,6 +145,7 @@ impl Events {
     /// As a reader finds it who has opened nothing yet.
     async fn opened(&self, version: u64) -> Result<f64, Failure> {
         let table = GovernedTable {
+            body: meshwork_control::port::data::GovernedBody::Stored,
             domain: Name::new("bench")?,
             output: Name::new("events")?,
             output_id: OutputId::new("events"),

@@ -85,6 +85,7 @@ fn table(folder: &Path, name: &str) -> std::result::Result<GovernedTable, Failur
         })
     });
     Ok(GovernedTable {
+        body: meshwork_control::port::data::GovernedBody::Stored,
         domain: Name::new("tpch")?,
         output: Name::new(name)?,
         output_id: OutputId::new(name),
