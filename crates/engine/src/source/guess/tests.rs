@@ -157,7 +157,7 @@ async fn a_run_reads_what_was_guessed() {
 #[test]
 fn what_means_null_among_texts_is_unlike_them() {
     let rows = |null: &str, other: &dyn Fn(u32) -> String| {
-        let row = |n: u32| format!("{n},{}\n", if n % 5 == 0 { null.to_owned() } else { other(n) });
+        let row = |n: u32| format!("{n},{}\n", if n.is_multiple_of(5) { null.to_owned() } else { other(n) });
         "id,what\n".to_owned() + &(1..=40).map(row).collect::<String>()
     };
     let word = |n: u32| format!("Boeing {n}");
