@@ -18,6 +18,13 @@ fn read(mesh: &Mesh, path: &str) -> String {
     std::fs::read_to_string(mesh.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Held against the data, the contract does not hold.
+fn broken(mesh: &Mesh, args: &[&str]) -> String {
+    let said = mesh.meshwork(&[&["contract", "test"], args].concat());
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
+    said.out
+}
+
 fn contains(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part} is not in\n{text}");
@@ -113,8 +120,8 @@ fn a_sqlite_database_becomes_a_published_product() {
         &file,
         "UPDATE Invoice SET CustomerId = 99 WHERE InvoiceId = 7; UPDATE Invoice SET Total = 'many' WHERE InvoiceId = 8",
     );
-    let said = mesh.fails(1, &["contract", "test", contract, "--data", from, "--reference", &reference]);
-    contains(&said.out, &["references", "total.type"]);
+    let said = broken(&mesh, &[contract, "--data", from, "--reference", &reference]);
+    contains(&said, &["references", "total.type"]);
     let said = mesh.fails(1, &["contract", "test", contract, "--data", &format!("{from}#Nothing")]);
     assert_eq!(said.error_code(), Some("MW0522"));
 }
@@ -172,9 +179,9 @@ fn a_folder_of_avro_parquet_and_delta() {
         .expect("there")
         .replace("quality:\n", "quality:\n  - range: { field: id, max: 2 }\n");
     std::fs::write(&people, narrower).expect("written");
-    let said = proposed
-        .fails(1, &["contract", "test", people.to_str().expect("a path"), "--data", &format!("{from}/people.avro")]);
-    contains(&said.out, &["range(id)"]);
+    let people = people.to_str().expect("a path");
+    let said = broken(&proposed, &[people, "--data", &format!("{from}/people.avro")]);
+    contains(&said, &["range(id)"]);
     // A folder of one table by itself.
     let alone = Mesh::empty();
     alone.ok(&["init", "--from", &format!("{from}/orders"), "--domain", "lake", "--product", "copies"]);
@@ -238,8 +245,8 @@ fn a_mysql_database_becomes_a_published_product() {
     let (contract, reference) = (contract.to_str().expect("a path"), format!("customers={url}?table=customers"));
     mesh.ok(&["contract", "test", contract, "--data", &url, "--reference", &reference]);
     database.sql("UPDATE orders SET total = -5 WHERE id = 9");
-    let said = mesh.fails(1, &["contract", "test", contract, "--data", &url, "--reference", &reference]);
-    contains(&said.out, &["range(total)"]);
+    let said = broken(&mesh, &[contract, "--data", &url, "--reference", &reference]);
+    contains(&said, &["range(total)"]);
 }
 
 #[test]
