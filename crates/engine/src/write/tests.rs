@@ -654,9 +654,11 @@ async fn progress_and_logs_are_told() {
 async fn unknown_storage_and_a_full_time_budget() {
     let mesh = Mesh::new();
     mesh.file("a.csv", GOOD);
-    let mut spec = mesh.spec("run-1", None, leads(), ALL);
-    spec.outputs[0].location.root = "s3://bucket/".into();
-    assert_eq!(mesh.stage(&spec).await.expect_err("remote").code, "MW0620");
+    for (root, code) in [("gs://bucket/", "MW0620"), ("s3://unknown/", "MW0619")] {
+        let mut spec = mesh.spec("run-1", None, leads(), ALL);
+        spec.outputs[0].location.root = root.into();
+        assert_eq!(mesh.stage(&spec).await.expect_err("remote").code, code);
+    }
     let mut spec = mesh.spec("run-1", None, leads(), ALL);
     spec.limits.time = Duration::from_millis(1);
     spec.outputs[0].sql =
