@@ -14,6 +14,7 @@ pub mod maintenance;
 pub mod mesh;
 pub mod platform;
 pub mod port;
+pub mod quarantine;
 pub mod query;
 pub mod readers;
 pub mod run;

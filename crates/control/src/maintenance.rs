@@ -251,6 +251,9 @@ impl MaintenanceService {
             let report = Maintained::of(&name, name.clone(), Task::Vacuum);
             Ok(vec![Maintained { skipped: Some(because.to_owned()), ..report }])
         };
+        if !dry_run {
+            self.runs.expire_quarantine().await?;
+        }
         let Some(_exclusive) = self.runs.exclusive(product)? else { return skipped("it is being run") };
         if !self.runs.is_settled(product).await? {
             return skipped("a run of it has not been settled yet");
@@ -268,6 +271,9 @@ impl MaintenanceService {
             report.log_files = found.removed.log.len() as u64;
             report.log_bytes = found.removed.log.iter().map(|file| file.bytes).sum();
             (report.expired, report.oldest, report.held) = (found.expired, found.oldest, found.held);
+            if !dry_run {
+                report.files += self.runs.collect_quarantine(product, &table).await?.len() as u64;
+            }
             done.push(report);
         }
         Ok(done)

@@ -3,6 +3,7 @@
 mod catalog;
 #[cfg(test)]
 pub(crate) mod fakes;
+mod set_aside;
 mod stream;
 mod subject;
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod collection;
 mod compaction;
 mod lease;
 mod recovery;
+mod release;
 mod selection;
 mod spec;
 mod update;
@@ -35,6 +36,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 pub use attempt::version_key;
 pub use compaction::Compaction;
 pub use recovery::Recovered;
+pub use release::ReleaseRequest;
 pub(crate) use selection::matching;
 pub use selection::{Selection, Step, runnable, select};
 pub use spec::storage_root;
@@ -42,7 +44,7 @@ pub use update::{RunRequest, RunStream, RunUpdate};
 
 use crate::port::data::{GovernedTable, RunEngine, RunLimits, Sample};
 use crate::port::process::RunProcess;
-use crate::port::state::{MeshState, PublicationState, RunLedger};
+use crate::port::state::{MeshState, PublicationState, QuarantineState, RunLedger};
 use crate::readers::Readers;
 use attempt::{Attempt, Outcome};
 use compaction::Compactions;
@@ -73,6 +75,7 @@ pub struct RunPorts {
     pub mesh: Arc<dyn MeshState>,
     pub runs: Arc<dyn RunLedger>,
     pub publications: Arc<dyn PublicationState>,
+    pub quarantine: Arc<dyn QuarantineState>,
     /// To finish commits, and to collect; building is the child's.
     pub engine: Arc<dyn RunEngine>,
     pub process: Arc<dyn RunProcess>,
@@ -135,6 +138,12 @@ impl RunService {
     pub async fn run(&self, actor: &Subject, request: &RunRequest) -> Result<RunStream> {
         let mesh = self.mesh().await?;
         let selection = select(&mesh, request, actor)?;
+        self.settled(&selection).await?;
+        Ok(self.begin(actor, mesh, selection, request.full_refresh, None))
+    }
+
+    /// Settles what dead processes left; an error where that cannot be done for a product that is to run.
+    async fn settled(&self, selection: &Selection) -> Result<()> {
         for stranded in self.recover().await? {
             if let Some(error) = stranded.failed
                 && selection.steps.iter().any(|step| step.name() == stranded.product)
@@ -142,18 +151,28 @@ impl RunService {
                 return Err(error);
             }
         }
+        Ok(())
+    }
+
+    fn begin(
+        &self,
+        actor: &Subject,
+        mesh: Arc<Mesh>,
+        selection: Selection,
+        full_refresh: bool,
+        release: Option<ReleaseRequest>,
+    ) -> RunStream {
         let (sender, updates) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let service = self.clone();
         let actor = actor.clone();
         self.active.send_modify(|active| *active += 1);
-        let full_refresh = request.full_refresh;
         tokio::spawn(async move {
-            let drive = Drive { actor: &actor, mesh: &mesh, full_refresh };
+            let drive = Drive { actor: &actor, mesh: &mesh, full_refresh, release: release.as_ref() };
             service.drive(drive, selection, Updates(sender), stopped).await;
             service.active.send_modify(|active| *active -= 1);
         });
-        Ok(RunStream { updates, stop })
+        RunStream { updates, stop }
     }
 
     /// Returns when no run of this process is under way: call after streams were dropped, before the process ends.
@@ -255,10 +274,12 @@ impl RunService {
     }
 
     async fn step(&self, drive: Drive<'_>, step: &Step, updates: &Updates, stopped: watch::Receiver<bool>) -> Outcome {
-        let Drive { actor, mesh, full_refresh } = drive;
+        let Drive { actor, mesh, full_refresh, release } = drive;
         let Some((domain, product)) = find(mesh, step) else { return Outcome::Failed };
         let task = RunTask::Build;
-        Attempt { service: self, mesh, domain, product, actor, task, full_refresh, updates, stopped }.run().await
+        Attempt { service: self, mesh, domain, product, actor, task, full_refresh, release, updates, stopped }
+            .run()
+            .await
     }
 
     fn ids(&self) -> Ids<'_> {
@@ -286,6 +307,7 @@ struct Drive<'a> {
     actor: &'a Subject,
     mesh: &'a Mesh,
     full_refresh: bool,
+    release: Option<&'a ReleaseRequest>,
 }
 
 fn find<'a>(mesh: &'a Mesh, step: &Step) -> Option<(&'a Domain, &'a Product)> {

@@ -328,6 +328,7 @@ impl Bench {
             full_refresh: false,
             storage: Vec::new(),
             sample: None,
+            release: None,
             limits: self.run_limits,
             now: case.now.unwrap_or(self.now),
         }
@@ -411,8 +412,10 @@ fn bare(name: &Name, mut table: Table, folder: &Path, id: &str) -> OutputSpec {
         key: Vec::new(),
         merge: Merge::default(),
         on_violation: OnViolation::Block,
+        quarantine_limit: Default::default(),
         base: None,
         served: None,
+        resting: None,
         references: BTreeMap::new(),
     }
 }

@@ -15,6 +15,7 @@ mod literal;
 mod mesh;
 mod modes;
 mod outputs;
+mod quarantine;
 mod report;
 mod storage;
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub mod principal;
 pub mod product;
 pub mod publication;
 pub mod quality;
+pub mod quarantine;
 pub mod reader;
 pub mod retention;
 pub mod run;

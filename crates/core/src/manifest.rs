@@ -10,6 +10,7 @@ mod incremental;
 pub mod limits;
 pub mod mesh;
 pub mod product;
+mod quarantine;
 mod source;
 mod storage;
 pub mod test;

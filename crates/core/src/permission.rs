@@ -42,6 +42,10 @@ pub enum ApiAction {
     // Housekeeping. The list is filtered by what the caller owns.
     Maintain,
     ListJobs,
+    // Rows that runs have set aside: for the owner team only. The list is filtered.
+    ListQuarantine,
+    ReadQuarantine,
+    ReleaseQuarantine,
     // Changing what is declared.
     Plan,
     Apply,
@@ -72,7 +76,7 @@ pub enum ApiAction {
 }
 
 impl ApiAction {
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 44] = [
         Self::ReadApiDescription,
         Self::ReadHealth,
         Self::Login,
@@ -93,6 +97,9 @@ impl ApiAction {
         Self::StartRun,
         Self::Maintain,
         Self::ListJobs,
+        Self::ListQuarantine,
+        Self::ReadQuarantine,
+        Self::ReleaseQuarantine,
         Self::Plan,
         Self::Apply,
         Self::Drift,
@@ -178,6 +185,7 @@ pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>)
             .hint("sign in with a user and password, or send `Authorization: Bearer TOKEN`"));
     };
     secrecy(subject, resource)?;
+    hidden(subject, action, resource)?;
     let allowed = match action {
         A::ReadApiDescription | A::ReadHealth | A::Login | A::WhoAmI => true,
         A::ReadMesh
@@ -193,6 +201,7 @@ pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>)
         | A::ReadRun
         | A::ReadRunQuality
         | A::ListJobs
+        | A::ListQuarantine
         | A::ListAgreements
         | A::ReadAgreement
         | A::Query
@@ -200,7 +209,7 @@ pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>)
         | A::Plan
         | A::Drift => true,
         // What a run's child wrote to its log may quote data: for owners only, not even for administrators (D20).
-        A::ReadRunLog => owns(subject, resource),
+        A::ReadRunLog | A::ReadQuarantine | A::ReleaseQuarantine => owns(subject, resource),
         A::StartRun | A::Maintain | A::Apply | A::Grant | A::Revoke => owns(subject, resource) || subject.admin,
         A::ListTokens | A::CreateToken | A::RemoveToken => is_self(subject, resource) || subject.admin,
         A::ReadAudit => is_self(subject, resource) || subject.admin,
@@ -222,6 +231,19 @@ fn secrecy(subject: &Subject, resource: Resource<'_>) -> Result<()> {
         Resource::Product { called, discoverable: false, .. } if !owns(subject, resource) => Err(unknown(called)),
         Resource::Agreement { grantee, called, .. }
             if !(owns(subject, resource) || subject.admin || grantee.covers(subject)) =>
+        {
+            Err(unknown(called))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a product has quarantined rows is its owners' to know: to others the quarantine does not exist, whatever else
+/// they know of the product.
+fn hidden(subject: &Subject, action: ApiAction, resource: Resource<'_>) -> Result<()> {
+    match (action, resource) {
+        (ApiAction::ReadQuarantine | ApiAction::ReleaseQuarantine, Resource::Product { called, .. })
+            if !owns(subject, resource) =>
         {
             Err(unknown(called))
         }

@@ -10,6 +10,7 @@ use crate::filter::Predicate;
 use crate::id::{OutputId, ProductId};
 use crate::limits::Limits;
 use crate::name::{Name, TeamName};
+use crate::quarantine::QuarantineLimit;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Product {
@@ -343,6 +344,9 @@ pub struct Output {
     pub merge: Merge,
     #[serde(default)]
     pub on_violation: OnViolation,
+    /// For `on_violation: quarantine`.
+    #[serde(default, skip_serializing_if = "QuarantineLimit::is_default")]
+    pub quarantine_limit: QuarantineLimit,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub row_filters: Vec<OutputFilter>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,7 @@ use crate::lineage::ColumnLineage;
 use crate::principal::Principal;
 use crate::publication::{Body, TableLocation};
 use crate::quality::ClauseResult;
+use crate::quarantine::{Quarantined, Released};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -96,6 +97,15 @@ pub struct OutputReport {
     /// What the run does to the rows that were there; absent for a table that is built anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
+    /// The table was built anew, from everything there is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rebuilt: bool,
+    /// What was set aside; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Quarantined>,
+    /// Of a run that released quarantined rows of this output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Released>,
     /// Empty where nothing was new: then nothing was checked either.
     pub clauses: Vec<ClauseResult>,
     #[serde(default)]

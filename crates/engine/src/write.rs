@@ -19,6 +19,7 @@ mod merge;
 mod origin;
 mod position;
 mod profile;
+mod quarantine;
 mod rule;
 mod sample;
 mod schema;
@@ -154,6 +155,14 @@ impl RunEngine for Writer {
 
     async fn vacuum(&self, location: &TableLocation, keep_versions: &[u64], dry_run: bool) -> Result<Vacuumed> {
         vacuum::vacuum(&self.config, location, keep_versions, dry_run).await
+    }
+
+    async fn collect_quarantine(&self, location: &TableLocation, keep: &[RunId]) -> Result<Vec<String>> {
+        quarantine::collect(&self.config, location, keep).await
+    }
+
+    async fn remove_quarantine(&self, location: &TableLocation, run: &RunId) -> Result<()> {
+        quarantine::remove(&self.config, location, run).await
     }
 
     async fn foreign_commits(&self, location: &TableLocation, known: &[u64]) -> Result<Vec<u64>> {

@@ -20,6 +20,7 @@ mod log;
 mod login;
 mod maintain;
 mod publication;
+mod quarantine;
 mod run;
 mod schema;
 mod secret;
@@ -125,6 +126,8 @@ enum Command {
     Runs(run::Runs),
     /// What a run wrote to its log
     Logs(log::Logs),
+    /// Rows that runs have set aside: see, repair, release
+    Quarantine(quarantine::Quarantine),
     /// Compact small files; remove what no kept publication needs
     #[command(visible_alias = "collect")]
     Maintain(maintain::Maintain),
@@ -253,8 +256,13 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, context: &Context) -> Result<u8> {
     use Command as C;
-    if context.config.format == Some(Format::Parquet) && !matches!(command, C::Sql(_)) {
-        return Err(Error::usage("MW1003", "only `meshwork sql` prints Parquet"));
+    let prints_rows = match &command {
+        C::Sql(_) => true,
+        C::Quarantine(quarantine) => quarantine.prints_rows(),
+        _ => false,
+    };
+    if context.config.format == Some(Format::Parquet) && !prints_rows {
+        return Err(Error::usage("MW1003", "only `meshwork sql` and `meshwork quarantine show` print Parquet"));
     }
     match command {
         C::Init(args) => args.run(context),
@@ -276,6 +284,7 @@ fn dispatch(command: Command, context: &Context) -> Result<u8> {
         C::Logs(args) => block_on(context, args.run(context)),
         C::Backup(args) => block_on(context, args.run(context)),
         C::Restore(args) => block_on(context, args.run(context)),
+        C::Quarantine(args) => block_on(context, args.run(context)),
         C::Maintain(args) => block_on(context, args.run(context)),
         C::Jobs(args) => block_on(context, args.run(context)),
         C::Diff(args) => block_on(context, args.run(context)),

@@ -15,6 +15,7 @@ use meshwork_control::mesh::{MeshReader, MeshService};
 use meshwork_control::platform::Ports;
 use meshwork_control::port::audit::AuditSink;
 use meshwork_control::port::data::{QueryLimits, RunEngine, RunLimits, RunSpec};
+use meshwork_control::quarantine::QuarantineService;
 use meshwork_control::query::{QueryService, QuerySettings};
 use meshwork_control::run::{RunPorts, RunService, RunSettings};
 use meshwork_control::storage::AppliedStorage;
@@ -194,6 +195,7 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         mesh: ports.mesh.clone(),
         runs: ports.runs.clone(),
         publications: ports.publications.clone(),
+        quarantine: state.clone(),
         engine: ports.run.clone(),
         process: Arc::new(process),
         reads: query.clone(),
@@ -225,6 +227,13 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         clock: clock.clone(),
         readers: query.readers().clone(),
     };
+    let quarantine = QuarantineService {
+        state: state.clone(),
+        query: query.clone(),
+        runs: runs.clone(),
+        audit: sink.clone(),
+        clock: clock.clone(),
+    };
     let token_file = lock.folder().path().join(ADMIN_TOKEN);
     let credentials =
         CredentialService::new(state.clone(), reader.clone(), sink.clone(), clock.clone(), entropy.clone())
@@ -232,6 +241,7 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
     let app = AppState {
         backup,
         maintenance,
+        quarantine,
         credentials: Arc::new(credentials),
         mesh: Arc::new(MeshService::new(ports.clone(), reader, sink.clone())),
         query,

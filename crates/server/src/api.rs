@@ -15,6 +15,7 @@ pub mod plan;
 pub mod problem_code;
 pub mod product;
 pub mod publication;
+pub mod quarantine;
 pub mod query;
 pub mod run;
 pub mod token;

@@ -14,6 +14,7 @@ mod fault;
 mod folder;
 mod mesh;
 mod publication;
+mod quarantine;
 mod root;
 mod run;
 mod schema;

@@ -12,6 +12,7 @@ use sqlx::{FromRow, Sqlite, Transaction};
 use crate::SqliteState;
 use crate::fault::{fault, fault_or};
 use crate::publication::insert_publication;
+use crate::quarantine;
 use crate::stored::{bodies, from_json, micros, signed, timestamp, to_json, unreadable, unsigned};
 
 type Tx = Transaction<'static, Sqlite>;
@@ -117,6 +118,9 @@ impl RunLedger for SqliteState {
             return Err(lost(lease, "no passing verdict is stored for it"));
         }
         insert_publication(&mut tx, publication).await?;
+        if let Some(report) = stored_report(&mut tx, &run.id).await? {
+            quarantine::record(&mut tx, publication, &report).await?;
+        }
         run.state = RunState::Published;
         run.finished_at = Some(publication.at);
         run.publication = Some(publication.id.clone());
@@ -282,6 +286,15 @@ async fn load(tx: &mut Tx, id: &RunId) -> Result<Run> {
         .await
         .map_err(fault)?;
     from_json(&body.ok_or_else(|| unknown_run(id))?)
+}
+
+async fn stored_report(tx: &mut Tx, id: &RunId) -> Result<Option<RunReport>> {
+    let report: Option<String> = sqlx::query_scalar("SELECT report FROM runs WHERE id = ?")
+        .bind(id.as_str())
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(fault)?;
+    report.as_deref().map(from_json).transpose()
 }
 
 /// Keeps the report that is there when none is given.

@@ -9,8 +9,11 @@ use sqlx::SqlitePool;
 use crate::fault::{self, fault};
 
 /// Every migration ends by setting `user_version` to its place in this list, counted from 1.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0005_retention.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0005_retention.sql"),
+    include_str!("../migrations/0002_quarantine.sql"),
+];
 
 /// `Mesh` in ASCII.
 const APPLICATION: i64 = 1_298_494_312;

@@ -7,21 +7,38 @@ mod crash;
 mod credential;
 mod mesh;
 mod publication;
+mod quarantine;
 mod run;
 mod sqlite;
 
 use meshwork_control::port::state::{
-    AgreementState, AuditState, CredentialState, MeshState, PublicationState, RunLedger,
+    AgreementState, AuditState, CredentialState, MeshState, PublicationState, QuarantineState, RunLedger,
 };
 use meshwork_core::error::{Error, Result};
 
 pub(crate) trait Backend:
-    MeshState + RunLedger + PublicationState + AgreementState + CredentialState + AuditState + Clone + 'static
+    MeshState
+    + RunLedger
+    + PublicationState
+    + QuarantineState
+    + AgreementState
+    + CredentialState
+    + AuditState
+    + Clone
+    + 'static
 {
 }
 
 impl<T> Backend for T where
-    T: MeshState + RunLedger + PublicationState + AgreementState + CredentialState + AuditState + Clone + 'static
+    T: MeshState
+        + RunLedger
+        + PublicationState
+        + QuarantineState
+        + AgreementState
+        + CredentialState
+        + AuditState
+        + Clone
+        + 'static
 {
 }
 

@@ -95,6 +95,7 @@ pub fn output(called: &str, contract: Contract) -> Output {
         key: Vec::new(),
         merge: Merge::default(),
         on_violation: OnViolation::Block,
+        quarantine_limit: Default::default(),
         row_filters: Vec::new(),
         place: None,
     }
@@ -173,6 +174,9 @@ pub fn report(output: &str) -> RunReport {
         rows: 3,
         bytes: 100,
         changes: None,
+        rebuilt: false,
+        quarantine: None,
+        release: None,
         clauses: Vec::new(),
         profile: Vec::new(),
         lineage: Vec::new(),

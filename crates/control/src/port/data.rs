@@ -17,12 +17,13 @@ use meshwork_core::error::{Diagnostic, Place, Result};
 use meshwork_core::filter::RowFilter;
 use meshwork_core::id::{ColumnId, OutputId, RunId};
 use meshwork_core::limits::Limits;
-use meshwork_core::lineage::Inherited;
+use meshwork_core::lineage::{ColumnLineage, Inherited};
 use meshwork_core::mask::Mask;
 use meshwork_core::mesh::{DatabaseConnection, HttpConnection, S3Connection};
 use meshwork_core::name::Name;
 use meshwork_core::product::{CsvOptions, Incremental, JsonOptions, Merge, Mode, OnViolation};
 use meshwork_core::publication::{PublishedOutput, TableLocation, ViewColumn, ViewInput};
+use meshwork_core::quarantine::{QuarantineLimit, Rows};
 use meshwork_core::run::{OutputReport, RunReport, RunTask};
 pub use meshwork_core::sample::Sample;
 use meshwork_core::storage::StorageRoot;
@@ -66,6 +67,9 @@ pub enum GovernedBody {
     /// Files of others, which the log of its version lists.
     External,
     View(Box<GovernedView>),
+    /// Not the published rows but files, by their actions, that hold rows which runs have set aside: only ever for
+    /// `quarantine show`.
+    SetAside(Vec<serde_json::Value>),
 }
 
 /// A view with the tables that it reads, as its product may read them.
@@ -311,6 +315,9 @@ pub struct RunSpec {
     /// How much of each source is read; all unless given.
     #[serde(default)]
     pub sample: Option<Sample>,
+    /// Takes rows out of quarantine instead of reading the inputs.
+    #[serde(default)]
+    pub release: Option<ReleaseSpec>,
     pub limits: RunLimits,
     pub now: Timestamp,
 }
@@ -328,6 +335,36 @@ pub struct StorageSpec {
 pub trait StorageDirectory: Send + Sync {
     /// By the URL that tables name; `None` for one that this mesh never had.
     async fn storage(&self, url: &str) -> Result<Option<StorageSpec>>;
+}
+
+/// Rows of one output that are to leave the quarantine of an earlier run. The other outputs stay as they are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReleaseSpec {
+    pub of: RunId,
+    pub output: OutputId,
+    pub major: u32,
+    /// Their files, as the run described them.
+    pub files: Vec<serde_json::Value>,
+    /// Rows that were released before.
+    pub released: Rows,
+    #[serde(default)]
+    pub repaired: Option<Repaired>,
+}
+
+/// Rows as somebody has repaired them. Each names the row that it stands for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Repaired {
+    pub format: RepairedFormat,
+    pub text: String,
+    /// Columns that whoever repaired them does not see as they are: the quarantined values are kept.
+    pub unseen: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RepairedFormat {
+    Csv,
+    Jsonl,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -422,13 +459,26 @@ pub struct OutputSpec {
     #[serde(default)]
     pub merge: Merge,
     pub on_violation: OnViolation,
+    #[serde(default)]
+    pub quarantine_limit: QuarantineLimit,
     /// The version that the current publication serves; the commit must build on it.
     pub base: Option<u64>,
     /// What the current publication serves, where that has no data files and was checked under this contract.
     #[serde(default)]
     pub served: Option<PublishedOutput>,
+    /// What the publication of `base` says of it: an output that a run leaves as it is keeps it.
+    #[serde(default)]
+    pub resting: Option<ServedAs>,
     /// `domain.output` of every references clause, as this product may read it.
     pub references: BTreeMap<String, GovernedTable>,
+}
+
+/// Under which contract an output is served, and where its columns come from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServedAs {
+    pub contract_version: semver::Version,
+    pub contract_digest: String,
+    pub lineage: Vec<ColumnLineage>,
 }
 
 /// From the child, one JSON object a line on its stdout.
@@ -517,6 +567,10 @@ pub trait RunEngine: Send + Sync {
     /// As `collect`, and the part of the table's log that no kept version needs, after a checkpoint. With `dry_run` it only
     /// says what would go.
     async fn vacuum(&self, location: &TableLocation, keep_versions: &[u64], dry_run: bool) -> Result<Vacuumed>;
+    /// Removes what runs have set aside of this table, all but that of these runs. The caller holds the product's lease.
+    async fn collect_quarantine(&self, location: &TableLocation, keep: &[RunId]) -> Result<Vec<String>>;
+    /// Removes what one run has set aside; `location` is that of the quarantine.
+    async fn remove_quarantine(&self, location: &TableLocation, run: &RunId) -> Result<()>;
     /// Commits in the folder that are not publications of ours (D4), for `doctor` and `drift`.
     async fn foreign_commits(&self, location: &TableLocation, known: &[u64]) -> Result<Vec<u64>>;
 }

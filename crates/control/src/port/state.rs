@@ -9,6 +9,7 @@ use meshwork_core::mesh::Mesh;
 use meshwork_core::name::TeamName;
 use meshwork_core::principal::Principal;
 use meshwork_core::publication::Publication;
+use meshwork_core::quarantine::QuarantineEntry;
 use meshwork_core::run::{Lease, Run, RunReport};
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +50,7 @@ pub trait RunLedger: Send + Sync {
     async fn heartbeat(&self, lease: &Lease, expires_at: Timestamp) -> Result<()>;
     /// Stores the report with a passing verdict and moves the run to `Committing`, if the lease is still the newest and unexpired.
     async fn store_verdict(&self, lease: &Lease, report: &RunReport, now: Timestamp) -> Result<()>;
-    /// One transaction: the publication, the run's result, the lease's end, outbox events. `Kind::Conflict` for a stale token.
+    /// One transaction: the publication, the run's result, what the run set aside or released, the lease's end, outbox events. `Kind::Conflict` for a stale token.
     async fn publish(&self, lease: &Lease, publication: &Publication) -> Result<()>;
     /// Ends a run that published nothing.
     async fn finish_run(&self, lease: &Lease, run: &Run, report: Option<&RunReport>) -> Result<()>;
@@ -84,6 +85,15 @@ pub trait PublicationState: Send + Sync {
     async fn horizon(&self, output: &OutputId, major: u32) -> Result<Option<Timestamp>>;
     /// Gives up every publication of an output and major before this one. It is never taken back.
     async fn expire(&self, output: &OutputId, major: u32, oldest: &PublicationId) -> Result<()>;
+}
+
+/// What runs have set aside. Entries come into being, shrink and are superseded in [`RunLedger::publish`].
+#[async_trait]
+pub trait QuarantineState: Send + Sync {
+    /// Newest first.
+    async fn quarantine(&self, product: Option<&ProductId>, run: Option<&RunId>) -> Result<Vec<QuarantineEntry>>;
+    async fn quarantined_before(&self, moment: Timestamp) -> Result<Vec<QuarantineEntry>>;
+    async fn forget_quarantine(&self, run: &RunId, output: &OutputId, major: u32) -> Result<()>;
 }
 
 #[async_trait]

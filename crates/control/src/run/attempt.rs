@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::RunService;
 use super::lease::{Heartbeat, after};
+use super::release::ReleaseRequest;
 use super::update::{RunUpdate, Updates};
 use crate::port::data::{InputSpec, RunEvent, RunSpec};
 use crate::port::process::RunChild;
@@ -35,6 +36,7 @@ pub struct Attempt<'a> {
     pub actor: &'a Subject,
     pub task: RunTask,
     pub full_refresh: bool,
+    pub release: Option<&'a ReleaseRequest>,
     pub updates: &'a Updates,
     pub stopped: watch::Receiver<bool>,
 }
@@ -108,7 +110,8 @@ impl Attempt<'_> {
         }
         let spec = match self.task {
             RunTask::Build => {
-                self.service.spec(self.mesh, self.domain, self.product, run, lease, self.full_refresh).await?
+                let how = (self.full_refresh, self.release);
+                self.service.spec(self.mesh, self.domain, self.product, run, lease, how).await?
             }
             RunTask::Compact => self.service.compaction_spec(self.mesh, self.domain, self.product, run, lease).await?,
         };

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use meshwork_core::effect::Timestamp;
 use meshwork_core::error::Result;
+use meshwork_core::id::RunId;
 use meshwork_core::mesh::{Domain, Mesh};
 use meshwork_core::product::{Mode, Output, Product};
 use meshwork_core::publication::{Publication, PublishedOutput, TableLocation};
+use meshwork_core::run::RunState;
 
 use super::RunService;
 use super::attempt::product_id;
@@ -70,6 +72,7 @@ impl RunService {
             keep.extend(self.pinned(mesh, &table).await?);
             keep.extend(self.ports.readers.held(&table.location.url()));
             removed.extend(self.ports.engine.collect(&table.location, &keep).await?);
+            removed.extend(self.collect_quarantine(product, &table).await?);
         }
         Ok(removed)
     }
@@ -89,6 +92,23 @@ impl RunService {
             }
         }
         Ok(versions)
+    }
+
+    /// Removes what runs have set aside that were never published, or that nobody keeps any more. The caller holds the
+    /// product's guard.
+    pub(crate) async fn collect_quarantine(&self, product: &Product, table: &Stored<'_>) -> Result<Vec<String>> {
+        let kept = self.quarantined_runs(product, table).await?;
+        self.ports.engine.collect_quarantine(&table.location, &kept).await
+    }
+
+    /// Runs whose quarantine of this output is kept: those that show, and one that may still be published.
+    async fn quarantined_runs(&self, product: &Product, table: &Stored<'_>) -> Result<Vec<RunId>> {
+        let output = output_id(table.output)?;
+        let entries = self.ports.quarantine.quarantine(Some(product_id(product)?), None).await?;
+        let of_output = entries.into_iter().filter(|entry| entry.output == *output && entry.major == table.major);
+        let newest = self.ports.runs.runs(Some(product_id(product)?), None, 2).await?;
+        let committing = newest.into_iter().filter(|run| run.state == RunState::Committing);
+        Ok(of_output.map(|entry| entry.run).chain(committing.map(|run| run.id)).collect())
     }
 
     /// Publications of a table that are still to be read, newest first, with the version that each serves.

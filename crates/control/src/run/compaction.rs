@@ -110,6 +110,7 @@ impl RunService {
             actor,
             task: RunTask::Compact,
             full_refresh: false,
+            release: None,
             updates: &updates_of,
             stopped,
         };
@@ -166,8 +167,10 @@ impl RunService {
                 key: Vec::new(),
                 merge: table.output.merge.clone(),
                 on_violation: table.output.on_violation,
+                quarantine_limit: table.output.quarantine_limit,
                 base: Some(published.delta_version),
                 served: None,
+                resting: None,
                 references: BTreeMap::new(),
             });
         }
@@ -183,6 +186,7 @@ impl RunService {
             outputs,
             full_refresh: false,
             sample: None,
+            release: None,
             limits: self.settings.limits,
             now: run.started_at,
         })

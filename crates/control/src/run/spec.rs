@@ -15,9 +15,10 @@ use meshwork_core::quality::Rule;
 use meshwork_core::run::{Lease, Run};
 use meshwork_core::storage::Storage;
 
+use super::release::ReleaseRequest;
 use super::{ProductRead, RunService};
 use crate::port::data::{
-    DatabaseSpec, FilesSpec, GovernedTable, InputSpec, OutputSpec, RunSpec, SourceSpec, StorageSpec,
+    DatabaseSpec, FilesSpec, GovernedTable, InputSpec, OutputSpec, RunSpec, ServedAs, SourceSpec, StorageSpec,
 };
 use crate::storage::storage_of;
 
@@ -29,11 +30,16 @@ impl RunService {
         product: &Product,
         run: &Run,
         lease: &Lease,
-        full_refresh: bool,
+        (full_refresh, release): (bool, Option<&ReleaseRequest>),
     ) -> Result<RunSpec> {
+        let release = match release {
+            Some(request) => Some(self.release_spec(product, request).await?),
+            None => None,
+        };
         let (mut inputs, mut incremental, mut pins) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let has_view = product.outputs.values().any(|output| output.mode == Mode::View);
-        for (name, input) in &product.inputs {
+        // A release reads none of them.
+        for (name, input) in product.inputs.iter().filter(|_| release.is_none()) {
             let way = match input {
                 Input::Source(source) => &source.incremental,
                 Input::Product(input) => &input.incremental,
@@ -54,11 +60,17 @@ impl RunService {
         let mut outputs = Vec::new();
         for output in product.outputs.values() {
             for (major, version) in &output.versions {
-                let spec =
-                    self.output_spec(mesh, (domain, product, run), output, *major, version, full_refresh).await?;
+                // Of a release, what stores nothing and what was never published has nothing to leave as it is.
+                if release.is_some() && matches!(output.mode, Mode::View | Mode::External) {
+                    continue;
+                }
+                let of = (domain, product, run);
+                let spec = self.output_spec(mesh, of, output, *major, version, full_refresh).await?;
                 // Built anew means checked anew.
                 let served = spec.served.filter(|_| !full_refresh);
-                outputs.push(OutputSpec { served, ..spec });
+                if release.is_none() || spec.base.is_some() {
+                    outputs.push(OutputSpec { served, ..spec });
+                }
             }
         }
         Ok(RunSpec {
@@ -72,6 +84,7 @@ impl RunService {
             incremental,
             outputs,
             full_refresh,
+            release,
             // What lies in a hidden folder was sampled when it was put there.
             sample: self.settings.sample.filter(|_| !domain.path.starts_with('.')),
             limits: self.settings.limits.under(self.settings.operator.and(mesh.limits.run).and(product.limits)),
@@ -104,6 +117,11 @@ impl RunService {
             |before: &PublishedOutput| !before.body.is_stored() && before.contract_digest == version.contract.digest;
         let unmoved = moved.is_none();
         let base = before.as_ref().filter(|_| moved.is_none()).map(|before| before.delta_version);
+        let resting = before.as_ref().map(|output| ServedAs {
+            contract_version: output.contract_version.clone(),
+            contract_digest: output.contract_digest.clone(),
+            lineage: output.lineage.clone(),
+        });
         let table = version.schema().clone();
         Ok(OutputSpec {
             output: id.clone(),
@@ -120,8 +138,10 @@ impl RunService {
             key: output.key.clone(),
             merge: output.merge.clone(),
             on_violation: output.on_violation,
+            quarantine_limit: output.quarantine_limit,
             base,
             served: before.filter(same).filter(|_| unmoved),
+            resting,
         })
     }
 

@@ -7,6 +7,7 @@ use meshwork_core::id::{MeshId, OutputId, PublicationId};
 use meshwork_core::principal::Principal;
 use meshwork_core::publication::{Publication, TableLocation};
 use meshwork_core::quality::{ClauseResult, Outcome as Answer};
+use meshwork_core::quarantine::QuarantineEntry;
 use meshwork_core::run::{Lease, OutputReport, RunState};
 use meshwork_testkit::{
     SeededEntropy, TestClock, contract, domain, field, mesh, moment, name, output, product, report,
@@ -33,6 +34,8 @@ struct World {
     committed: Mutex<BTreeMap<RunId, u64>>,
     killed: Mutex<u32>,
     heartbeat_fails: Mutex<bool>,
+    quarantine: Mutex<Vec<QuarantineEntry>>,
+    removed: Mutex<Vec<RunId>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -172,6 +175,21 @@ impl PublicationState for World {
 }
 
 #[async_trait]
+impl QuarantineState for World {
+    async fn quarantine(&self, _: Option<&ProductId>, run: Option<&RunId>) -> Result<Vec<QuarantineEntry>> {
+        let entries = lock(&self.quarantine).clone();
+        Ok(entries.into_iter().filter(|entry| run.is_none_or(|run| entry.run == *run)).collect())
+    }
+    async fn quarantined_before(&self, moment: Timestamp) -> Result<Vec<QuarantineEntry>> {
+        Ok(lock(&self.quarantine).iter().filter(|entry| entry.at < moment).cloned().collect())
+    }
+    async fn forget_quarantine(&self, run: &RunId, _: &OutputId, _: u32) -> Result<()> {
+        lock(&self.quarantine).retain(|entry| entry.run != *run);
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl RunEngine for World {
     async fn stage(&self, _: &RunSpec, _: Arc<dyn RunObserver>) -> Result<RunReport> {
         Err(Error::internal("MW0665", "only children stage"))
@@ -193,6 +211,13 @@ impl RunEngine for World {
     }
     async fn vacuum(&self, _: &TableLocation, _: &[u64], _: bool) -> Result<Vacuumed> {
         Ok(Vacuumed::default())
+    }
+    async fn collect_quarantine(&self, _: &TableLocation, _: &[RunId]) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+    async fn remove_quarantine(&self, _: &TableLocation, run: &RunId) -> Result<()> {
+        lock(&self.removed).push(run.clone());
+        Ok(())
     }
     async fn foreign_commits(&self, _: &TableLocation, _: &[u64]) -> Result<Vec<u64>> {
         Ok(Vec::new())
@@ -264,6 +289,7 @@ fn service(world: &Arc<World>) -> RunService {
         mesh: world.clone(),
         runs: world.clone(),
         publications: world.clone(),
+        quarantine: world.clone(),
         engine: world.clone(),
         process: Arc::new(Processes(world.clone())),
         reads: world.clone(),
@@ -510,4 +536,53 @@ async fn the_old_holder_cannot_publish_after_recovery() {
     let run = meshwork_testkit::run("stranded", "leads");
     let publication = meshwork_testkit::publication("late", &run, 1, 9);
     assert_eq!(world.publish(&old, &publication).await.unwrap_err().kind, Kind::Conflict);
+}
+
+/// An entry of `run` that was set aside `age` days before the test's now.
+fn set_aside(run: &str, age: i64) -> QuarantineEntry {
+    let table = TableLocation::of("file:///storage/", &OutputId::new("orders"), 1);
+    QuarantineEntry {
+        run: RunId::new(run),
+        product: ProductId::new("orders"),
+        output: OutputId::new("orders"),
+        name: "orders".to_owned(),
+        major: 1,
+        at: TestClock::new().now() - chrono::Duration::days(age),
+        location: meshwork_core::quarantine::location(&table),
+        quarantined: meshwork_core::quarantine::Quarantined {
+            rows: 3,
+            batch_rows: 300,
+            limit: Default::default(),
+            clauses: BTreeMap::new(),
+            kept_rows: 0,
+            files: Vec::new(),
+        },
+        released: Default::default(),
+        superseded_by: None,
+    }
+}
+
+#[tokio::test]
+async fn quarantined_rows_are_kept_for_thirty_days() {
+    let world = world(&["orders"], vec![], vec![]);
+    *lock(&world.quarantine) = vec![set_aside("new", 1), set_aside("young", 29), set_aside("old", 31)];
+    let gone = service(&world).expire_quarantine().await.unwrap();
+    assert_eq!(gone.iter().map(|entry| entry.run.as_str()).collect::<Vec<_>>(), ["old"]);
+    assert_eq!(*lock(&world.removed), [RunId::new("old")]);
+    assert_eq!(lock(&world.quarantine).iter().map(|e| e.run.to_string()).collect::<Vec<_>>(), ["new", "young"]);
+    assert!(service(&world).expire_quarantine().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_released_is_refused_before_a_run_is_recorded() {
+    let world = world(&["orders"], vec![], vec![]);
+    let superseded = QuarantineEntry { superseded_by: Some(RunId::new("later")), ..set_aside("r1", 1) };
+    let released = QuarantineEntry { released: meshwork_core::quarantine::Rows::of(1..=3), ..set_aside("r2", 1) };
+    *lock(&world.quarantine) = vec![superseded, released, set_aside("r3", 1)];
+    for (run, code) in [("r1", "MW0681"), ("r2", "MW0681"), ("r3", "MW0679"), ("unknown", "MW0681")] {
+        let request = ReleaseRequest { of: RunId::new(run), output: OutputId::new("orders"), major: 1, repaired: None };
+        let refused = service(&world).release(&ana(), &name("d"), &name("orders"), request).await;
+        assert_eq!(refused.err().map(|error| error.code), Some(code.to_owned()), "{run}");
+    }
+    assert!(lock(&world.runs).is_empty());
 }

@@ -83,6 +83,12 @@ impl RunEngine for Storage {
     async fn vacuum(&self, _: &TableLocation, _: &[u64], _: bool) -> Result<Vacuumed> {
         Err(unasked())
     }
+    async fn collect_quarantine(&self, _: &TableLocation, _: &[RunId]) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+    async fn remove_quarantine(&self, _: &TableLocation, _: &RunId) -> Result<()> {
+        Ok(())
+    }
     async fn foreign_commits(&self, location: &TableLocation, known: &[u64]) -> Result<Vec<u64>> {
         let commits = self.commits.lock().expect("free");
         let there = commits.iter().filter(|(at, _)| at == location).flat_map(|(_, versions)| versions);

@@ -195,6 +195,7 @@ fn output(found: &Output<'_>, all: &[Output<'_>]) -> Option<product::Output> {
         key: manifest.key.iter().map(|key| key.value.clone()).collect(),
         merge: modes::merge(manifest),
         on_violation: value(manifest.on_violation.as_ref()).unwrap_or_default(),
+        quarantine_limit: value(manifest.quarantine_limit.as_ref()).unwrap_or_default(),
         row_filters: manifest.row_filters.iter().map(row_filter).collect(),
         place: Some(found.at.name.span.place(found.path())),
     })

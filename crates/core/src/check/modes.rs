@@ -3,16 +3,17 @@
 use super::index::Index;
 use super::inputs::{Inputs, Reads};
 use super::outputs::Output;
+use super::quarantine;
 use super::report::Report;
 use crate::Severity;
 use crate::manifest::product::{InputManifest, OutputManifest};
-use crate::product::{Incremental, Merge, MissingRows, Mode, OnViolation, SourceKind};
+use crate::product::{Incremental, Merge, MissingRows, Mode, SourceKind};
 use crate::quality::Rule;
 use crate::reader::{Spanned, shown};
 
 pub(super) fn check(outputs: &[Output<'_>], inputs: &Inputs<'_>, index: &Index<'_>, report: &mut Report) {
     for output in outputs {
-        available(output, report);
+        quarantine::check(output, report);
         options(output, report);
         let mode = mode(output.at.manifest);
         if mode == Mode::Merge {
@@ -23,22 +24,6 @@ pub(super) fn check(outputs: &[Output<'_>], inputs: &Inputs<'_>, index: &Index<'
         }
     }
     ways(outputs, report);
-}
-
-/// What the design has and this version does not do: an error here rather than a surprise in a run.
-fn available(output: &Output<'_>, report: &mut Report) {
-    if let Some(reaction) = &output.at.manifest.on_violation
-        && reaction.value == OnViolation::Quarantine
-    {
-        report
-            .error(
-                "MW0118",
-                output.path(),
-                reaction.span,
-                "`on_violation: quarantine` is not available in this version",
-            )
-            .hint("Use `on_violation: block`: a run that breaks the contract publishes nothing.");
-    }
 }
 
 pub(super) fn mode(manifest: &OutputManifest) -> Mode {

@@ -769,7 +769,19 @@ fn modes_and_keys() {
         &[(ORDERS, "key: [order_id]", "key: [order_id, order_id]\n    on_violation: quarantine")],
         &[
             "MW0147 domains/sales/orders/product.yaml:10:21+8 `order_id` stands twice in the key / Remove one of the two.",
-            "MW0118 domains/sales/orders/product.yaml:11:19+10 `on_violation: quarantine` is not available in this version / Use `on_violation: block`: a run that breaks the contract publishes nothing.",
+            "~MW0181 domains/sales/orders/product.yaml:11:19+10 rows that break a clause of `domains/sales/orders/orders.contract.yaml` block the run, quarantine or not: `customer_id.references` (it looks at other tables, not at the row)",
+        ],
+    );
+    expect(
+        &[(ORDERS, "key: [order_id]", "key: [order_id]\n    quarantine_limit: 1%")],
+        &[
+            "MW0179 domains/sales/orders/product.yaml:11:23+2 `quarantine_limit` has no effect with `on_violation: block` / Add `on_violation: quarantine`, or remove it.",
+        ],
+    );
+    expect(
+        &[(ORDERS, "key: [order_id]", "key: [order_id]\n    quarantine_limit: a lot")],
+        &[
+            "MW0178 domains/sales/orders/product.yaml:11:23+5 `a lot` is neither a share of the rows nor a number of rows / Write `1%` or `0.01` for a share of a run's rows, or `500` for a number of rows.",
         ],
     );
 }

@@ -227,6 +227,11 @@ pub const CODES: &[CodeInfo] = &[
         help: "The rows that a test expects are compared as values of the columns' types: this one cannot be read as such, or there is no such column.",
     },
     CodeInfo {
+        code: "MW1065",
+        title: "Repaired rows that cannot be read",
+        help: "The file given with `--with` is not there, is no text, is too large, or is neither CSV (`.csv`) nor JSON lines (`.jsonl`).",
+    },
+    CodeInfo {
         code: "MW1109",
         title: "Not every table could be looked after",
         help: "`meshwork maintain` went on to the next table after one failed. The lines above say which, and why; nothing that is published is affected.",

@@ -357,6 +357,26 @@ pub const CODES: &[CodeInfo] = &[
         help: "A merge finds the row of a key, so every column of `key` must be `required` in the contract, with severity error.",
     },
     CodeInfo {
+        code: "MW0178",
+        title: "Not a limit of the quarantine",
+        help: "`quarantine_limit` says how much of a run's rows may be set aside: a share (`1%`, `0.01`) or a number of rows (`500`).",
+    },
+    CodeInfo {
+        code: "MW0179",
+        title: "A limit without a quarantine",
+        help: "`quarantine_limit` only has an effect with `on_violation: quarantine`.",
+    },
+    CodeInfo {
+        code: "MW0180",
+        title: "A column name that the quarantine takes",
+        help: "Rows in quarantine have columns beside their own, such as `_quarantine_row` and `_quarantine_reason`. A column of the contract may not begin with `_quarantine_` where rows are quarantined.",
+    },
+    CodeInfo {
+        code: "MW0181",
+        title: "Clauses that block all the same",
+        help: "With `on_violation: quarantine`, rows that break a clause about single rows (required, type, enum, range, pattern, length, format) or share a key are set aside. Clauses about the table as a whole (row counts, metrics, SQL, references) cannot say which rows to set aside: a run that breaks one is blocked. This note lists them; nothing has to be done.",
+    },
+    CodeInfo {
         code: "MW0183",
         title: "A view over something else than products",
         help: "An output of mode `view` is a query over other products' outputs, which every read answers anew. A source is read by runs only: let an output of mode `full` take its rows in, or register Delta and Parquet with `mode: external`.",

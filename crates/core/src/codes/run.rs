@@ -263,6 +263,26 @@ pub const CODES: &[CodeInfo] = &[
         help: "`delete_when` or `order_by` is not valid over the columns that the SQL yields, or rows that delete say no key.",
     },
     CodeInfo {
+        code: "MW0679",
+        title: "Rows of this output are not released",
+        help: "An output of mode `full` is built anew from its inputs by every run: rows that were released into it would be gone with the next one. Correct the source, the SQL or the contract and run the product; its quarantine then holds what still does not pass.",
+    },
+    CodeInfo {
+        code: "MW0680",
+        title: "Repaired rows that cannot be read",
+        help: "The file has no usable `_quarantine_row` column, names rows that are not in this quarantine, names one twice, or has columns that the output does not have. Start from `meshwork quarantine show RUN -o csv` and keep its `_quarantine_` columns.",
+    },
+    CodeInfo {
+        code: "MW0681",
+        title: "Nothing to release",
+        help: "The run has set no rows aside, they were all released, a later run has built the table anew and judged them again, or they were kept for 30 days and removed. `meshwork quarantine list` shows what there is.",
+    },
+    CodeInfo {
+        code: "MW0682",
+        title: "A contract that has changed too much for the rows",
+        help: "The quarantined rows were set aside under columns that the output no longer has. Run the product, which judges its input again.",
+    },
+    CodeInfo {
         code: "MW0684",
         title: "A table that cannot be registered as the contract says",
         help: "An output of mode `external` is served as its files lie: every column of the contract must be in them, by its name or its `physicalName`, with a type that holds nothing but values of the contract's type. Nothing is parsed, rounded or cut. Declare what is there, or take the table in with `mode: full`, which converts.",

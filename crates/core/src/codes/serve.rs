@@ -197,6 +197,11 @@ pub const CODES: &[CodeInfo] = &[
                `-` and `.` in them.",
     },
     CodeInfo {
+        code: "MW0945",
+        title: "Several quarantines are meant",
+        help: "Rows of several outputs, or of several runs, are in quarantine. Say which output with `output` and `major` (`--of`, `--major`), or name the run.",
+    },
+    CodeInfo {
         code: "MW0998",
         title: "A route did not ask for permission",
         help: "A bug of ours: a handler was about to answer without having asked whether the caller may have the answer, \

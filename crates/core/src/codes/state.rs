@@ -102,6 +102,11 @@ pub const CODES: &[CodeInfo] = &[
         help: "The file says how to reach the server of this mesh folder. It is damaged; restart the server.",
     },
     CodeInfo {
+        code: "MW0419",
+        title: "A quarantine that has changed",
+        help: "Rows were released from a quarantine that another run has superseded or released from in the meantime. Nothing was published; look again at what is there and release that.",
+    },
+    CodeInfo {
         code: "MW0450",
         title: "The audit log cannot be written",
         help: "What is about to happen is recorded before it happens. As it could not be recorded, it was refused. The \

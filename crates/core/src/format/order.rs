@@ -61,7 +61,18 @@ const PRODUCT: Rules = &[
     ("/inputs/*/source", &["type", "connection", "table", "query", "path", "url"]),
     (
         "/outputs/*",
-        &["renamed_from", "contract", "sql", "versions", "mode", "key", "order_by", "on_violation", "row_filters"],
+        &[
+            "renamed_from",
+            "contract",
+            "sql",
+            "versions",
+            "mode",
+            "key",
+            "order_by",
+            "on_violation",
+            "quarantine_limit",
+            "row_filters",
+        ],
     ),
     ("/outputs/*/versions/*", &["contract", "sql", "sunset"]),
 ];

@@ -7,11 +7,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::incremental::{IncrementalText, incremental};
 use super::limits::{self, LimitsManifest};
+use super::quarantine::{QuarantineLimitText, quarantine_limit};
 use super::source::{self, SourceManifest};
 use super::text::inner_path;
 use crate::filter::Comparison;
 use crate::name::{Name, TeamName};
 use crate::product::{Archetype, Incremental, MissingRows, Mode, OnViolation, SourceKind, Status};
+use crate::quarantine::QuarantineLimit;
 use crate::reader::{Fields, Findings, Spanned, proposed_name, shown};
 use crate::types::Literal;
 use crate::yaml::{Node, NodeKind, Span};
@@ -132,6 +134,10 @@ pub struct OutputManifest {
     pub order_by: Vec<Spanned<String>>,
     /// What a run does with rows that break the contract. Default: `block`, which publishes nothing.
     pub on_violation: Option<Spanned<OnViolation>>,
+    /// For `on_violation: quarantine`: how much of a run's rows may be set aside, as a share (`1%`, `0.01`) or a number of
+    /// rows (`500`). A run above it publishes nothing. Default: `1%`.
+    #[schemars(with = "Option<QuarantineLimitText>")]
+    pub quarantine_limit: Option<Spanned<QuarantineLimit>>,
     /// Conditions on the rows that readers see.
     #[schemars(default)]
     pub row_filters: Vec<RowFilterManifest>,
@@ -373,9 +379,10 @@ fn output<'n>(findings: &'n Findings<'n>, name: &Spanned<Name>, node: &'n Node) 
         order_by: one_or_more(&fields, "order_by"),
         on_violation: fields
             .choice("on_violation", &[("block", OnViolation::Block), ("quarantine", OnViolation::Quarantine)]),
+        quarantine_limit: quarantine_limit(&fields),
         row_filters: fields.list("row_filters").iter().filter_map(|item| row_filter(findings, item)).collect(),
     };
-    not_yet(&fields, &["run", "quarantine_limit", "min_group", "subject"]);
+    not_yet(&fields, &["run", "min_group", "subject"]);
     if let Some((key, _)) = fields.entry("incremental") {
         let message = format!("`incremental` stands at an input, not at the output `{}`", name.value);
         let hint = "Write it at the input that grows: `inputs: { raw: { source: …, incremental: files } }`.";

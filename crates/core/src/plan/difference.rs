@@ -183,6 +183,8 @@ fn of_output(old: &Output, new: &Output) -> Vec<Detail> {
     details.extend(moved("missing_rows", &before.1, &after.1));
     details.extend(moved("order_by", &before.2, &after.2));
     details.extend(moved("on_violation", &word(&old.on_violation), &word(&new.on_violation)));
+    let limit = |output: &Output| output.quarantine_limit.to_string();
+    details.extend(moved("quarantine_limit", &limit(old), &limit(new)));
     let filters = |output: &Output| output.row_filters.iter().map(|f| (f.name.to_string(), f.clone())).collect();
     details.extend(entries("row filter", &filters(old), &filters(new)));
     details

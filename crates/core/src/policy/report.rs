@@ -25,6 +25,13 @@ pub fn shown(
 ) -> RunReport {
     for output in &mut report.outputs {
         output.staged = None;
+        // What was set aside is the owners' to know.
+        if !owner {
+            (output.quarantine, output.release) = (None, None);
+        }
+        if let Some(set_aside) = &mut output.quarantine {
+            set_aside.files.clear();
+        }
         match decisions.get(&output.output).filter(|decision| decision.allowed) {
             Some(decision) if decision.rows.is_empty() => masked(output, owner, decision, is_sql),
             _ => verdicts_only(output),
@@ -67,6 +74,7 @@ fn verdicts_only(output: &mut OutputReport) {
     output.rows = 0;
     output.bytes = 0;
     output.changes = None;
+    (output.quarantine, output.release) = (None, None);
     output.profile.clear();
     for clause in &mut output.clauses {
         *clause = verdict_only(clause);

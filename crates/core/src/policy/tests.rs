@@ -103,6 +103,7 @@ impl World {
             key: Vec::new(),
             merge: crate::product::Merge::default(),
             on_violation: OnViolation::Block,
+            quarantine_limit: Default::default(),
             row_filters: Vec::new(),
             place: None,
         };
@@ -632,6 +633,9 @@ fn reports_show_what_their_reader_may_see() {
         rows: 3,
         bytes: 100,
         changes: None,
+        rebuilt: false,
+        quarantine: None,
+        release: None,
         clauses: vec![clause],
         profile: vec![profile("id"), profile("email")],
         lineage: Vec::new(),

@@ -35,6 +35,7 @@ pub async fn provider(table: &GovernedTable, snapshots: &SnapshotCache) -> Resul
             snapshot.verify().await?;
             Rows::Files(snapshot)
         }
+        GovernedBody::SetAside(files) => Rows::Files(Arc::new(snapshots.of_files(&table.location, files).await?)),
         GovernedBody::View(view) => Rows::View(Arc::new(View::open(table, view, snapshots).await?)),
     };
     SecuredTable::new(table.clone(), rows).map(Arc::new)

@@ -30,10 +30,13 @@ use meshwork_control::port::data::CacheUse;
 use meshwork_core::error::{Error, Result};
 use meshwork_core::publication::TableLocation;
 use object_store::path::Path;
+use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
 
 use super::external::{self, PinnedFiles};
 use crate::native::{COLUMN_ID, column_type, read_type};
+use crate::storage::LogCache;
 use crate::storage::bucket::Bucket;
+use crate::storage::fault::storage_error;
 use crate::storage::log::{State, TableLog, local_root};
 use crate::storage::site::Site;
 use crate::storage::{LogCache, Stores};
@@ -110,6 +113,34 @@ impl Snapshot {
     pub fn files(&self) -> Files<'_> {
         let external = self.external.as_ref();
         Files { site: &self.site, table: &self.table, schema: &self.schema, files: &self.files, external }
+    }
+
+    /// Files of ours that no log lists. They say themselves which columns they have; one that a file lacks is null in it.
+    async fn of_files(log: &TableLog, adds: &[serde_json::Value]) -> Result<Self> {
+        let fail = |error: &(dyn std::error::Error + 'static)| {
+            storage_error(&format!("opening the files of {}", log.url()), error)
+        };
+        let (mut fields, mut ids): (Vec<FieldRef>, HashMap<String, usize>) = (Vec::new(), HashMap::new());
+        for add in adds {
+            let name = add.get("path").and_then(serde_json::Value::as_str).unwrap_or_default();
+            let reader = ParquetObjectReader::new(log.table_store(), Path::from(name));
+            let found = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|error| fail(&error))?;
+            for field in found.schema().fields() {
+                if fields.iter().any(|known| known.name() == field.name()) {
+                    continue;
+                }
+                if let Some(id) = field.metadata().get(COLUMN_ID) {
+                    // The newest name of a column comes first.
+                    ids.entry(id.clone()).or_insert(fields.len());
+                }
+                fields.push(Arc::new(readable(field)?.as_ref().clone().with_metadata(HashMap::new())));
+            }
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let site = log.site()?;
+        let files = adds.iter().map(|add| described(add, &site.folder, &schema, &[])).collect::<Result<_>>()?;
+        let table = TableSchema::builder(Arc::clone(&schema)).build();
+        Ok(Self { site, schema, table, ids, files })
     }
 
     /// The same table with other data files of it, as their log entries describe them.
@@ -292,6 +323,12 @@ impl SnapshotCache {
             bytes -= oldest.bytes();
         }
         snapshot
+    }
+
+    /// Files that no log lists; not kept.
+    pub async fn of_files(&self, location: &TableLocation, adds: &[serde_json::Value]) -> Result<Snapshot> {
+        let log = TableLog::open(&self.stores, location, false).await?;
+        Snapshot::of_files(&log, adds).await
     }
 
     fn found(&self, key: &Key, bucket: Option<&Bucket>) -> Option<Arc<Snapshot>> {

@@ -219,10 +219,9 @@ fn read(shared: &Shared, file: &SourceFile, assembly: &Assembly, sink: Sink<'_>)
             if shared.dialect.is_null(text) {
                 column.append_null();
             } else if !column.append(text) {
-                shared
-                    .reading
-                    .unfit
-                    .record(&shared.names[*at], &file.name, record.line, || values(&shared.fields, &record));
+                shared.reading.unfit.record(&shared.names[*at], &file.name, record.line, Some(text), || {
+                    values(&shared.fields, &record)
+                });
             }
         }
         rows.push(i64::try_from(record.line).unwrap_or(i64::MAX));

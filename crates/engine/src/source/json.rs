@@ -116,6 +116,9 @@ fn read(shared: &Shared, file: &SourceFile, assembly: &Assembly, sink: Sink<'_>)
     while let Some((line, text)) = records.next()? {
         bytes += text.len() as u64 + 1;
         count += 1;
+        if count > 1 && line == lines.1 {
+            shared.reading.unfit.ambiguous(&file.name, line);
+        }
         lines = (if count == 1 { line } else { lines.0 }, line);
         let object = members(file, line, text)?;
         for (key, _) in &object {
@@ -127,7 +130,8 @@ fn read(shared: &Shared, file: &SourceFile, assembly: &Assembly, sink: Sink<'_>)
             let found = shared.paths[*at].find(&object);
             *come |= found.is_some();
             if !append(column, &shared.types[*at], found.unwrap_or("null")) {
-                shared.reading.unfit.record(&shared.names[*at], &file.name, line, || {
+                let raw = found.map(unquoted);
+                shared.reading.unfit.record(&shared.names[*at], &file.name, line, raw.as_deref(), || {
                     let value =
                         |(key, raw): &(String, &str)| Some((shared.typing.field_of(key)?, Some((*raw).to_owned())));
                     object.iter().filter_map(value).collect()
@@ -184,6 +188,11 @@ fn gone(file: &SourceFile, column: &str, count: u64, (first, last): (u64, u64)) 
     Error::check("MW0533", message)
         .hint("the source may have changed: let the contract follow, or name the new key as the field's physicalName")
         .hint("if a key may be absent when it has no value, set `options: { absent: \"null\" }`")
+}
+
+/// A JSON text without its quotes; anything else as it stands.
+fn unquoted(raw: &str) -> String {
+    serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned())
 }
 
 fn flush(columns: &mut [TextColumn], rows: &mut Vec<i64>, assembly: &Assembly, sink: Sink<'_>) -> Result<bool> {

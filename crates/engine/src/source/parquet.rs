@@ -66,7 +66,7 @@ impl ParquetSource {
                 None => column.append_null(),
                 Some(text) => {
                     if !column.append(text) {
-                        self.reading.unfit.record(field.name(), &file.name, 0, Vec::new);
+                        self.reading.unfit.record(field.name(), &file.name, 0, None, Vec::new);
                     }
                 }
             }

@@ -279,6 +279,7 @@ where
                         &shared.names[*at],
                         &format!("input {}", shared.input),
                         total,
+                        None,
                         Vec::new,
                     );
                 }

@@ -132,7 +132,7 @@ impl Rows<'_> {
                     return Err(self.relation.misfit(*at, self.total));
                 }
                 let place = format!("input {}", self.relation.input);
-                self.relation.reading.unfit.record(&self.relation.names[*at], &place, self.total, Vec::new);
+                self.relation.reading.unfit.record(&self.relation.names[*at], &place, self.total, None, Vec::new);
             }
         }
         self.count += 1;

@@ -126,7 +126,7 @@ impl Work<'_> {
         let mut pass = self.pass();
         let mut writer = self.sink.open()?;
         for batch in &self.append.batches {
-            let stored = match pass.batch(batch) {
+            let stored = match pass.batch(batch).map(|(stored, _)| stored.rows) {
                 Ok(stored) => writer.write(&stored).await.map_err(|error| self.sink.fault(&error)),
                 Err(error) => Err(error),
             };

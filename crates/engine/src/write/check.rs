@@ -1,5 +1,7 @@
 //! The clauses of one table over the batches that are written: one pass, every column read once.
 
+mod aside;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,6 +21,8 @@ use super::rule::{Test, compile};
 use crate::keys::{self, Keys};
 use crate::source::text::TextType;
 use crate::source::{Reading, Samples};
+use aside::Aside;
+pub use aside::SetAside;
 
 /// What one pass knows at its end.
 pub struct Pass {
@@ -36,6 +40,8 @@ pub struct Pass {
     /// Of the columns whose values must be different.
     keys: Vec<Keys>,
     reading: Reading,
+    /// Which rows are set aside instead of failing; `None` where all fail.
+    aside: Option<Aside>,
     /// Rows that go through the checks: those that are written.
     pub rows: u64,
     /// Rows of the table that this run does not write.
@@ -75,6 +81,7 @@ impl Pass {
             profiles: (0..width).map(|_| Profile::default()).collect(),
             keys: Vec::new(),
             reading: reading.clone(),
+            aside: None,
             rows: 0,
             others: 0,
             whole: false,
@@ -132,27 +139,45 @@ impl Pass {
         if self.whole { self.total() } else { self.rows }
     }
 
-    /// Checks a batch of the plan and returns it as it is to be stored.
-    pub fn batch(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let columns = self.judge(batch, false)?;
+    /// Checks a batch of the plan and returns it as it is to be stored, without the rows that are set aside.
+    pub fn batch(&mut self, batch: &RecordBatch) -> Result<(Stored, Option<SetAside>)> {
+        let (mut columns, unfit) = self.convert(batch, false)?;
+        let set_aside = self.set_aside(batch, &columns, &unfit)?;
+        let mut origin = self.origin_of(batch);
+        match &set_aside {
+            None => {
+                let asked = self.aside.is_some();
+                self.judge(batch, &columns, unfit, asked);
+            }
+            Some(set_aside) => {
+                let rest = set_aside.rest(batch)?;
+                let (converted, unfit) = self.convert(&rest, false)?;
+                columns = converted;
+                origin = self.origin_of(&rest);
+                self.judge(&rest, &columns, unfit, false);
+            }
+        }
         for (profile, column) in self.profiles.iter_mut().zip(&columns) {
             profile.add(column);
         }
         self.keys.iter_mut().for_each(|keys| keys.add(&columns));
-        RecordBatch::try_new(Arc::clone(&self.schema), columns)
-            .map_err(|_| Error::internal("MW0605", "a converted batch does not have the contract's types"))
+        let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(|_| Error::internal("MW0605", "a converted batch does not have the contract's types"))?;
+        Ok((Stored { rows, origin }, set_aside))
     }
 
     /// Checks a batch that is not stored: texts may stay in the representation that they came in.
     pub fn look(&mut self, batch: &RecordBatch) -> Result<()> {
-        let columns = self.judge(batch, true)?;
+        let (columns, unfit) = self.convert(batch, true)?;
+        self.judge(batch, &columns, unfit, false);
         self.keys.iter_mut().for_each(|keys| keys.add(&columns));
         Ok(())
     }
 
-    fn judge(&mut self, batch: &RecordBatch, only_look: bool) -> Result<Vec<ArrayRef>> {
+    /// The table's columns, and by column the rows whose value did not fit.
+    fn convert(&self, batch: &RecordBatch, only_look: bool) -> Result<(Vec<ArrayRef>, Vec<Misfits>)> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.places.len());
-        let mut unfit: Vec<(usize, Vec<usize>)> = Vec::new();
+        let mut unfit: Vec<Misfits> = Vec::new();
         for (at, place) in self.places.iter().enumerate() {
             if only_look && is_same_text(batch.column(*place).data_type(), &self.types[at]) {
                 columns.push(Arc::clone(batch.column(*place)));
@@ -170,8 +195,14 @@ impl Pass {
             }
             columns.push(converted.array);
         }
+        Ok((columns, unfit))
+    }
+
+    /// Tests rows and notes those that fail. With `asked` the clauses that set rows aside have been asked already, and no
+    /// row breaks one.
+    fn judge(&mut self, batch: &RecordBatch, columns: &[ArrayRef], unfit: Vec<Misfits>, asked: bool) {
         let place = self.places_of_rows(batch);
-        let sampler = Sampler { table: &self.table, columns: &columns, place };
+        let sampler = Sampler { table: &self.table, columns, place };
         for (at, rows) in unfit {
             let (count, samples) = &mut self.unfit[at];
             *count += rows.len() as u64;
@@ -179,15 +210,12 @@ impl Pass {
             let original = batch.column(self.places[at]);
             sampler.add(samples, rows.into_iter(), Some((at, original)));
         }
-        for check in &mut self.checks {
+        for (at, check) in self.checks.iter_mut().enumerate() {
             let Ok(test) = &check.test else { continue };
-            // Numbers are judged before a narrowing conversion could have changed them.
-            let original = batch.column(self.places[check.column]);
-            let stored = &columns[check.column];
-            let judged =
-                if original.data_type().is_numeric() && stored.data_type().is_numeric() { original } else { stored };
-            let failing = test.failing(judged).or_else(|_| test.failing(stored));
-            match failing {
+            if asked && self.aside.as_ref().is_some_and(|aside| aside.asks(at)) {
+                continue;
+            }
+            match failing(test, batch.column(self.places[check.column]), &columns[check.column]) {
                 Ok(failing) => {
                     let count = failing.count_set_bits();
                     if count > 0 {
@@ -199,7 +227,6 @@ impl Pass {
             }
         }
         self.rows += batch.num_rows() as u64;
-        Ok(columns)
     }
 
     /// For checks alone: what the columns look like is not asked.
@@ -240,13 +267,14 @@ impl Pass {
         }
     }
 
-    fn places_of_rows(&self, batch: &RecordBatch) -> Option<Places> {
-        if !self.origin {
-            return None;
-        }
+    fn origin_of(&self, batch: &RecordBatch) -> Option<(ArrayRef, ArrayRef)> {
         let n = batch.num_columns();
-        let reading = self.reading.clone();
-        Some(Places { origin: Arc::clone(batch.column(n - 2)), row: Arc::clone(batch.column(n - 1)), reading })
+        self.origin.then(|| (Arc::clone(batch.column(n - 2)), Arc::clone(batch.column(n - 1))))
+    }
+
+    fn places_of_rows(&self, batch: &RecordBatch) -> Option<Places> {
+        let (origin, row) = self.origin_of(batch)?;
+        Some(Places { origin, row, reading: self.reading.clone() })
     }
 
     pub fn profile(&mut self) -> Vec<ColumnProfile> {
@@ -327,15 +355,7 @@ impl Pass {
             }
             let (failing, samples) = self.type_failures(column);
             if failing > 0 {
-                let clause = Clause {
-                    id: format!("{name}.type"),
-                    severity: Severity::Error,
-                    scope: Scope::Batch,
-                    rule: Rule::Type { column: name.clone() },
-                    description: None,
-                    dimension: None,
-                    place: None,
-                };
+                let clause = implied_type(&name);
                 let what = format!("do not fit {} in {name}", self.types[column].native);
                 implied.push(counted(&clause, failing, self.rows, &what, samples));
             }
@@ -360,6 +380,19 @@ impl Pass {
     }
 }
 
+/// What every column promises where its contract does not say it.
+fn implied_type(column: &str) -> Clause {
+    Clause {
+        id: format!("{column}.type"),
+        severity: Severity::Error,
+        scope: Scope::Batch,
+        rule: Rule::Type { column: column.to_owned() },
+        description: None,
+        dimension: None,
+        place: None,
+    }
+}
+
 /// Text that needs no conversion to be looked at.
 fn is_same_text(from: &DataType, to: &TextType) -> bool {
     let text = match from {
@@ -368,6 +401,21 @@ fn is_same_text(from: &DataType, to: &TextType) -> bool {
         _ => false,
     };
     text && to.native == ColumnType::Text && !to.time_of_day
+}
+
+/// By column of the table: rows of a batch whose value does not fit.
+type Misfits = (usize, Vec<usize>);
+
+/// Rows as they are stored, with the number of the file and the place in it that each came from, where known.
+pub struct Stored {
+    pub rows: RecordBatch,
+    pub origin: Option<(ArrayRef, ArrayRef)>,
+}
+
+/// Numbers are judged before a narrowing conversion could have changed them.
+fn failing(test: &Test, original: &ArrayRef, stored: &ArrayRef) -> Result<BooleanBuffer, String> {
+    let judged = if original.data_type().is_numeric() && stored.data_type().is_numeric() { original } else { stored };
+    test.failing(judged).or_else(|_| test.failing(stored))
 }
 
 struct Places {

@@ -18,6 +18,7 @@ use meshwork_core::contract::Table;
 use meshwork_core::effect::Timestamp;
 use meshwork_core::name::quoted;
 use meshwork_core::quality::{Clause, ClauseResult, RowSample, Rule, Scope};
+use meshwork_core::quarantine::KEY_CLAUSE;
 use meshwork_core::run::Changes;
 use meshwork_core::{Error, Result, Severity};
 use parquet::arrow::ArrowWriter;
@@ -163,7 +164,11 @@ pub struct Tombs {
 }
 
 impl Tombs {
-    fn table(&self) -> Result<Arc<dyn TableProvider>> {
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    pub fn table(&self) -> Result<Arc<dyn TableProvider>> {
         let files = if self.rows > 0 { vec![self.path.clone()] } else { Vec::new() };
         files_table(&files, &self.schema)
     }
@@ -219,15 +224,7 @@ impl Merge<'_> {
                 samples.add(RowSample { source: None, row: None, values: (0..width).map(of).collect() });
             }
         }
-        let clause = Clause {
-            id: "key".to_owned(),
-            severity: Severity::Error,
-            scope: Scope::Batch,
-            rule: Rule::Unique { columns: self.output.key.clone() },
-            description: None,
-            dimension: None,
-            place: None,
-        };
+        let clause = key_clause(self.output);
         let rows = self.new.rows + self.gone.as_ref().map_or(0, |gone| gone.rows);
         let what = format!("share their {} with another new row", self.output.key.join(", "));
         Ok(Some(counted(&clause, failing, rows, &what, samples)))
@@ -324,6 +321,25 @@ impl Merge<'_> {
             found.and_then(|batch| arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Int64).ok());
         Ok(value.map_or(0, |array| u64::try_from(array.as_primitive::<Int64Type>().value(0)).unwrap_or(0)))
     }
+}
+
+/// What a merge promises of every batch.
+fn key_clause(output: &OutputSpec) -> Clause {
+    Clause {
+        id: KEY_CLAUSE.to_owned(),
+        severity: Severity::Error,
+        scope: Scope::Batch,
+        rule: Rule::Unique { columns: output.key.clone() },
+        description: None,
+        dimension: None,
+        place: None,
+    }
+}
+
+/// The answer where a row is set aside whose key another row deletes.
+pub fn deleted_too(output: &OutputSpec) -> ClauseResult {
+    let what = format!("is set aside and has the {} of a row that deletes", output.key.join(", "));
+    counted(&key_clause(output), 1, 1, &what, Samples::default())
 }
 
 fn register(context: &SessionContext, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {

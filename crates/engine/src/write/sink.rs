@@ -25,6 +25,15 @@ impl Written {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
     }
 
+    /// Removes some of them: others have taken their place.
+    async fn remove(&self, log: &TableLog, names: &[String]) {
+        let is_one = |(of, name): &(TableLog, String)| of.url() == log.url() && names.contains(name);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|file| !is_one(file));
+        for name in names {
+            log.discard(name).await;
+        }
+    }
+
     pub async fn discard(&self) {
         let files = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         for (log, name) in files {
@@ -62,6 +71,12 @@ impl Sink {
 
     pub fn fault(&self, error: &(dyn std::error::Error + 'static)) -> Error {
         storage_error(&format!("writing {}", self.what), error)
+    }
+
+    /// Removes files that have been written anew.
+    pub async fn remove(&self, adds: &[Value]) {
+        let names = adds.iter().filter_map(|add| Some(add.get("path")?.as_str()?.to_owned()));
+        self.written.remove(&self.log, &names.collect::<Vec<_>>()).await;
     }
 
     /// Ends a writer; its files as `add` actions.

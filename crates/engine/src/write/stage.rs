@@ -1,15 +1,16 @@
 //! Staging: the transformation as one streaming plan, every batch checked and written, nothing committed.
 
 mod external;
+mod release;
 mod view;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::Schema;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt};
 use meshwork_control::port::data::{OutputSpec, Phase, RunEvent, RunObserver, RunSpec};
 use meshwork_core::effect::Timestamp;
@@ -17,6 +18,7 @@ use meshwork_core::lineage::ColumnLineage;
 use meshwork_core::product::{MissingRows, Mode, OnViolation};
 use meshwork_core::publication::Body;
 use meshwork_core::quality::{ClauseResult, gate};
+use meshwork_core::quarantine::{Quarantined, Released};
 use meshwork_core::run::{Changes, OutputReport, RunReport};
 use meshwork_core::{Error, Result};
 use serde_json::Value;
@@ -28,6 +30,7 @@ use super::files::{DataFiles, rows_of};
 use super::ground::{Ground, Served};
 use super::input::{Inputs, Opening, of_no_rows};
 use super::merge::{self, Merge};
+use super::quarantine::{self, Quarantine};
 use super::schema::{file_schema, still_fits, stored_schema};
 use super::session::{self, Origin, Way};
 use super::sink::{Sink, Written};
@@ -36,18 +39,12 @@ use super::{WriterConfig, origin, sample, set};
 use crate::failpoint;
 use crate::keys::unique_sets;
 use crate::read::external::Registered;
-use crate::source::{Access, Reading};
+use crate::source::{Access, Reading, Unfit};
 use crate::storage::log::TableLog;
 
 /// Builds and checks every output. What was written is removed again unless all of them pass.
 pub async fn stage(config: Arc<WriterConfig>, spec: RunSpec, observer: Arc<dyn RunObserver>) -> Result<RunReport> {
     failpoint::pass(config.fail_point.as_ref(), "stage-start").await?;
-    if let Some(output) = spec.outputs.iter().find(|output| output.on_violation == OnViolation::Quarantine) {
-        let message = format!("output `{}`: `on_violation: quarantine` is not available yet", output.name);
-        return Err(
-            Error::usage("MW0604", message).hint("use `on_violation: block`, or leave the bad rows out in the SQL")
-        );
-    }
     let time = spec.limits.time;
     let written = Written::default();
     let domain = spec.product.split('.').next().unwrap_or_default();
@@ -74,6 +71,9 @@ pub async fn stage(config: Arc<WriterConfig>, spec: RunSpec, observer: Arc<dyn R
     if !passed {
         for output in &mut report.outputs {
             output.staged = None;
+            if let Some(set_aside) = &mut output.quarantine {
+                set_aside.files.clear();
+            }
         }
     }
     failpoint::pass(config.fail_point.as_ref(), "after-stage").await?;
@@ -113,12 +113,12 @@ impl Run {
         let mut built = Vec::new();
         for (at, output) in self.spec.outputs.iter().enumerate() {
             let before = self.config.clock.now();
-            let reading = Reading::default();
+            let reading = reading(output);
             let first = self.attempt(at, &reading, Way::Fast).await;
             let done = match first.as_ref().err().and_then(|error| Some((error, session::another_way(error)?))) {
                 Some((error, way)) => {
                     self.log("warn", format!("{}; trying again with another plan", error.message));
-                    let again = Reading { meter: Arc::clone(&reading.meter), ..Reading::default() };
+                    let again = Reading { meter: Arc::clone(&reading.meter), ..self::reading(output) };
                     self.attempt(at, &again, way).await?
                 }
                 None => first?,
@@ -149,10 +149,22 @@ impl Run {
         self.observer.event(RunEvent::Log { level: level.to_owned(), line });
     }
 
-    /// As [`Self::build`], with a panic of the engine as an error.
+    /// As [`Self::made`], with a panic of the engine as an error.
     async fn attempt(&self, at: usize, reading: &Reading, way: Way) -> Result<Built> {
-        let built = std::panic::AssertUnwindSafe(self.build(at, reading, way)).catch_unwind().await;
+        let built = std::panic::AssertUnwindSafe(self.made(at, reading, way)).catch_unwind().await;
         built.unwrap_or_else(|payload| Err(session::panicked(&*payload, &self.spec.outputs[at].name)))
+    }
+
+    /// An output as its inputs make it, or as a release leaves it.
+    async fn made(&self, at: usize, reading: &Reading, way: Way) -> Result<Built> {
+        let output = &self.spec.outputs[at];
+        match &self.spec.release {
+            None => self.build(at, reading, way).await,
+            Some(release) if release.output == output.output && release.major == output.major => {
+                self.release(at, release, reading, way).await
+            }
+            Some(_) => self.at_rest(output, reading).await,
+        }
     }
 
     async fn build(&self, at: usize, reading: &Reading, way: Way) -> Result<Built> {
@@ -204,22 +216,62 @@ impl Run {
         let carried = origin::carry(&plan);
         let mut pass = Pass::new(&output.table, Arc::clone(&sink.schema), places.clone(), carried.is_some(), reading)
             .with_keys(&unique_sets(&output.table.clauses, &output.table), self.spec.limits.memory_bytes);
+        let mut quarantine = self.quarantine(at).await?;
+        if quarantine.is_some() {
+            pass = pass.setting_aside(output);
+        }
         let executed = carried.clone().unwrap_or(plan);
         let scratch = self.config.scratch.join(format!("deletes-{at}.parquet"));
         let mut gone = merge::Gone::of(&executed, output, scratch);
-        let new = self.write(&context, executed, output, &sink, &mut pass, &mut gone, reading).await?;
+        let failed = |error| session::execution_error(&error, &what);
+        let mut rows = session::frame(&context, executed).execute_stream().await.map_err(failed)?;
+        let mut writing = Writing { sink: &sink, pass: &mut pass, gone: &mut gone, quarantine: &mut quarantine };
+        let new = self.write(output, &mut rows, &mut writing, reading).await?;
+        drop(rows);
         if at == 0 {
             failpoint::pass(self.config.fail_point.as_ref(), "after-first-file").await?;
         }
         opening.verify(&inputs).await?;
-        self.progress(output, Phase::Checking, pass.rows, reading);
-        let written = DataFiles::of(&sink.log, &sink.schema, &new)?;
-        let mut after = After { new, written, ..After::default() };
         let gone = gone.map(merge::Gone::finish).transpose()?;
-        self.combine(&made, &mut after, gone, way).await?;
-        self.compact(&made, &mut after, way).await?;
-        self.look_at_others(&made, &after, &mut pass, way).await?;
-        let staged = self.staged(&made, &after, None)?;
+        let rows = Rows { new, gone, pass, quarantine, lineage, again: carried, places };
+        self.finish(&made, rows, reading, way).await
+    }
+
+    async fn quarantine(&self, at: usize) -> Result<Option<Quarantine<'_>>> {
+        let scratch = self.config.scratch.join(format!("keys-{at}.parquet"));
+        Quarantine::of(&self.config, &self.spec, &self.spec.outputs[at], &self.written, scratch).await
+    }
+
+    /// From rows that are written to a table that is staged.
+    async fn finish(&self, made: &Made<'_>, rows: Rows<'_>, reading: &Reading, way: Way) -> Result<Built> {
+        let Made { output, sink, ground, .. } = *made;
+        let Rows { new, gone, mut pass, mut quarantine, lineage, again, places } = rows;
+        self.progress(output, Phase::Checking, pass.rows, reading);
+        let mut after = After { new, ..After::default() };
+        if let Some(quarantine) = &mut quarantine {
+            self.settle(made, quarantine, &mut pass, &mut after, gone.as_ref(), reading, way).await?;
+        }
+        after.written = DataFiles::of(&sink.log, &sink.schema, &after.new)?;
+        // Of a release that no row passes, nothing is left to do.
+        let release = quarantine.as_ref().and_then(|quarantine| quarantine.released(&pass));
+        let nothing = release.as_ref().is_some_and(|release| release.rows.is_empty());
+        if nothing {
+            after.kept = ground.served.iter().flat_map(|served| served.state.adds().cloned()).collect();
+        } else {
+            self.combine(made, &mut after, gone, way).await?;
+            self.compact(made, &mut after, way).await?;
+        }
+        self.look_at_others(made, &after, &mut pass, way).await?;
+        let (mut set_aside, mut refusal) = (None, None);
+        if let Some(quarantine) = &mut quarantine {
+            set_aside = quarantine.finish(&pass).await?;
+            refusal = quarantine.refusal(&pass);
+            failpoint::pass(self.config.fail_point.as_ref(), "after-quarantine").await?;
+        }
+        let staged = match (&ground.served, nothing) {
+            (Some(served), true) => Staged::unchanged(served.version),
+            _ => self.staged(made, &after, None)?,
+        };
         let table = DataFiles::of(&sink.log, &sink.schema, after.files())?;
         let batch = set::Batch {
             output: output.name.to_string(),
@@ -229,27 +281,75 @@ impl Run {
             unsettled: after.ambiguous.as_ref().map(|_| "two new rows have the same key".to_owned()),
             written: after.written,
             table,
-            again: carried,
+            again,
             places,
         };
-        let changes = after.changes;
         Ok(Built {
             pass: Some(pass),
             batch,
+            rebuilt: ground.served.is_none(),
             staged,
             lineage,
             reading: reading.clone(),
-            changes,
+            changes: after.changes,
             implied: after.ambiguous.into_iter().collect(),
-            sampled: inputs.cut.is_noted(),
+            sampled: made.inputs.cut.is_noted(),
             body: Body::Stored,
             scratch: None,
+            set_aside,
+            release,
+            refusal,
         })
+    }
+
+    /// Sets rows aside that share a key, before they meet the table.
+    #[expect(clippy::too_many_arguments, reason = "one step of `finish`, split off for its length")]
+    async fn settle(
+        &self,
+        made: &Made<'_>,
+        quarantine: &mut Quarantine<'_>,
+        pass: &mut Pass,
+        after: &mut After,
+        gone: Option<&merge::Tombs>,
+        reading: &Reading,
+        way: Way,
+    ) -> Result<()> {
+        let served: Vec<Value> = made.ground.served.iter().flat_map(|served| served.state.adds().cloned()).collect();
+        let new = std::mem::take(&mut after.new);
+        let meeting = quarantine::Ground {
+            output: made.output,
+            sink: made.sink,
+            limits: &self.spec.limits,
+            now: self.spec.now,
+            way,
+            reading,
+            served: &served,
+            gone,
+            whole: self.is_whole(made.output),
+            written: &new,
+        };
+        let rest = quarantine.settle(&meeting, pass).await?;
+        if quarantine.deleted_too(&meeting).await? > 0 {
+            after.ambiguous = Some(merge::deleted_too(made.output));
+        } else if meeting.whole {
+            after.rewritten = quarantine.write_kept_rows(&meeting).await?;
+        }
+        after.kept_rows = quarantine.kept_rows();
+        after.new = rest.unwrap_or(new);
+        Ok(())
+    }
+
+    /// Rows of the table that are not in the batch go.
+    fn is_whole(&self, output: &OutputSpec) -> bool {
+        output.mode == Mode::Merge && output.merge.missing_rows == MissingRows::Delete && self.spec.release.is_none()
     }
 
     /// The new rows and those that are there.
     async fn combine(&self, made: &Made<'_>, after: &mut After, gone: Option<merge::Tombs>, way: Way) -> Result<()> {
         let output = made.output;
+        if after.ambiguous.is_some() {
+            return Ok(());
+        }
         let served: Vec<Value> = made.ground.served.iter().flat_map(|served| served.state.adds().cloned()).collect();
         match output.mode {
             Mode::Full | Mode::View | Mode::External => {}
@@ -271,14 +371,14 @@ impl Run {
                 if after.ambiguous.is_some() {
                     return Ok(());
                 }
-                if output.merge.missing_rows == MissingRows::Delete {
-                    // The batch is all there is to be.
+                if self.is_whole(output) {
+                    // The batch is all there is to be, beside what stays for a row that is set aside.
                     let before: u64 = served.iter().map(rows_of).sum();
                     let found = merge.found(&served).await?;
                     after.changes = Some(Changes {
                         added: after.written.rows.saturating_sub(found),
                         updated: found,
-                        deleted: before.saturating_sub(found),
+                        deleted: before.saturating_sub(found + after.kept_rows),
                         files_rewritten: served.len() as u64,
                     });
                     return Ok(());
@@ -328,7 +428,12 @@ impl Run {
             at: self.spec.now,
         };
         let served = made.ground.served.as_ref();
-        let position = made.inputs.fresh.as_ref().map(|(_, fresh)| fresh.position.to_store(made.ground.position()));
+        let before = made.ground.position();
+        let position = match (&self.spec.release, before) {
+            // It takes nothing of the inputs.
+            (Some(_), Some(before)) => Some(before.position.to_store(Some(before))),
+            _ => made.inputs.fresh.as_ref().map(|(_, fresh)| fresh.position.to_store(before)),
+        };
         let content = Content {
             operation: match (output.mode, served) {
                 (Mode::Append, Some(_)) => Operation::Append,
@@ -367,19 +472,38 @@ impl Run {
             if built.sampled {
                 sample::judged(&mut clauses, &output.table);
             }
+            if let Some((answers, limit)) = &built.refusal {
+                let mut answers = answers.clone();
+                for clause in &mut clauses {
+                    if let Some(answer) = answers.remove(&clause.clause) {
+                        *clause = answer;
+                    }
+                }
+                clauses.extend(answers.into_values());
+                clauses.push(limit.clone());
+            }
             profile = pass.profile();
         }
         self.progress(output, Phase::Staged, built.batch.written.rows, &built.reading);
+        // What a release leaves as it is keeps the contract that it was checked under.
+        let resting = output.resting.as_ref().filter(|_| self.spec.release.is_some() && built.staged.is_unchanged());
+        let (contract_version, contract_digest) = match resting {
+            Some(served) => (&served.contract_version, &served.contract_digest),
+            None => (&output.contract_version, &output.contract_digest),
+        };
         Ok(OutputReport {
             output: output.output.clone(),
             name: output.name.to_string(),
             major: output.major,
-            contract_version: output.contract_version.clone(),
-            contract_digest: output.contract_digest.clone(),
+            contract_version: contract_version.clone(),
+            contract_digest: contract_digest.clone(),
             location: output.location.clone(),
             rows: built.batch.table.rows,
             bytes: built.batch.table.bytes,
             changes: built.changes,
+            rebuilt: built.rebuilt,
+            quarantine: built.set_aside.clone(),
+            release: built.release.clone(),
             clauses,
             profile,
             lineage: built.lineage.clone(),
@@ -419,19 +543,15 @@ impl Run {
         self.observer.event(RunEvent::Progress { output: output.name.to_string(), phase, rows, bytes });
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of `build`, split off for its length")]
     async fn write(
         &self,
-        context: &SessionContext,
-        plan: LogicalPlan,
         output: &OutputSpec,
-        sink: &Sink,
-        pass: &mut Pass,
-        gone: &mut Option<merge::Gone>,
+        batches: &mut SendableRecordBatchStream,
+        writing: &mut Writing<'_, '_>,
         reading: &Reading,
     ) -> Result<Vec<Value>> {
+        let Writing { sink, pass, gone, quarantine } = writing;
         let failed = |error| session::execution_error(&error, &sink.what);
-        let mut batches = session::frame(context, plan).execute_stream().await.map_err(failed)?;
         let mut writer = sink.open()?;
         let mut shown = self.config.clock.now();
         let written: Result<()> = async {
@@ -441,11 +561,16 @@ impl Run {
                     batch = gone.split(&batch, &output.name)?;
                 }
                 if batch.num_rows() > 0 {
-                    let stored = pass.batch(&batch)?;
-                    if let Some(limit) = self.spec.limits.rows.filter(|limit| pass.rows > *limit) {
+                    let (stored, set_aside) = pass.batch(&batch)?;
+                    if let Some(limit) = self.spec.limits.rows.filter(|limit| pass.rows + pass.aside_rows() > *limit) {
                         return Err(too_many_rows(output, limit));
                     }
-                    writer.write(&stored).await.map_err(|error| sink.fault(&error))?;
+                    if let Some(quarantine) = quarantine {
+                        quarantine.batch(&stored, set_aside.as_ref(), pass).await?;
+                    }
+                    if stored.rows.num_rows() > 0 {
+                        writer.write(&stored.rows).await.map_err(|error| sink.fault(&error))?;
+                    }
                 }
                 let now = self.config.clock.now();
                 // At most ten a second.
@@ -466,7 +591,35 @@ impl Run {
     }
 }
 
+/// What batches go through.
+struct Writing<'w, 'q> {
+    sink: &'w Sink,
+    pass: &'w mut Pass,
+    gone: &'w mut Option<merge::Gone>,
+    quarantine: &'w mut Option<Quarantine<'q>>,
+}
+
+/// All rows of an output, written.
+struct Rows<'q> {
+    new: Vec<Value>,
+    gone: Option<merge::Tombs>,
+    pass: Pass,
+    quarantine: Option<Quarantine<'q>>,
+    lineage: Vec<ColumnLineage>,
+    again: Option<LogicalPlan>,
+    places: Vec<usize>,
+}
+
+/// What sources note while an output is built.
+fn reading(output: &OutputSpec) -> Reading {
+    match output.on_violation {
+        OnViolation::Block => Reading::default(),
+        OnViolation::Quarantine => Reading { unfit: Arc::new(Unfit::of_all()), ..Reading::default() },
+    }
+}
+
 /// One output on its way.
+#[derive(Clone, Copy)]
 struct Made<'a> {
     output: &'a OutputSpec,
     sink: &'a Sink,
@@ -492,6 +645,7 @@ impl Made<'_> {
         Ok(Built {
             pass: None,
             batch,
+            rebuilt: false,
             staged: Staged::unchanged(served.version),
             lineage,
             reading: reading.clone(),
@@ -500,6 +654,9 @@ impl Made<'_> {
             sampled: false,
             body: Body::Stored,
             scratch: None,
+            set_aside: None,
+            release: None,
+            refusal: None,
         })
     }
 }
@@ -516,6 +673,8 @@ struct After {
     /// The rows of `new`.
     written: DataFiles,
     changes: Option<Changes>,
+    /// Rows of the table that stay because their replacement is set aside.
+    kept_rows: u64,
     /// New rows with one key, of which nobody said which one counts.
     ambiguous: Option<ClauseResult>,
 }
@@ -535,6 +694,7 @@ struct Built {
     /// Taken when they are; none where nothing was new.
     pass: Option<Pass>,
     batch: set::Batch,
+    rebuilt: bool,
     staged: Staged,
     lineage: Vec<ColumnLineage>,
     reading: Reading,
@@ -546,4 +706,7 @@ struct Built {
     /// Where the rows of a view lie while they are checked.
     #[expect(dead_code, reason = "dropping it removes them")]
     scratch: Option<view::Scratch>,
+    set_aside: Option<Quarantined>,
+    release: Option<Released>,
+    refusal: Option<(BTreeMap<String, ClauseResult>, ClauseResult)>,
 }

@@ -3,6 +3,7 @@ mod external;
 mod figures;
 mod kinds;
 mod modes;
+mod quarantine;
 mod readers;
 mod s3;
 mod upkeep;
@@ -99,6 +100,7 @@ impl Mesh {
             incremental: BTreeMap::new(),
             storage: Vec::new(),
             full_refresh: false,
+            release: None,
             outputs: vec![OutputSpec {
                 output: OutputId::new(OUTPUT),
                 name: name("leads"),
@@ -113,8 +115,10 @@ impl Mesh {
                 key: Vec::new(),
                 merge: meshwork_core::product::Merge::default(),
                 on_violation: OnViolation::Block,
+                quarantine_limit: Default::default(),
                 base,
                 served: None,
+                resting: None,
                 references: BTreeMap::new(),
             }],
             sample: None,
@@ -437,9 +441,6 @@ async fn sql_faults_are_clear() {
     let mut append = mesh.spec("run-1", None, leads(), ALL);
     append.outputs[0].mode = Mode::Append;
     assert_eq!(mesh.stage(&append).await.expect_err("append").code, "MW0670");
-    let mut quarantine = mesh.spec("run-1", None, leads(), ALL);
-    quarantine.outputs[0].on_violation = OnViolation::Quarantine;
-    assert_eq!(mesh.stage(&quarantine).await.expect_err("quarantine").code, "MW0604");
 }
 
 #[tokio::test]

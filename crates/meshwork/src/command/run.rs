@@ -1,5 +1,7 @@
 //! `meshwork run SELECTOR`, `meshwork runs`
 
+mod quarantine;
+
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
 use futures::StreamExt;
@@ -42,10 +44,12 @@ pub struct Ended {
     /// With those for which nothing was new.
     pub published: Vec<String>,
     pub failures: Vec<Error>,
+    /// Rows that a release left in quarantine.
+    pub stayed: u64,
 }
 
 impl Ended {
-    fn into_result(mut self) -> Result<()> {
+    pub fn into_result(mut self) -> Result<()> {
         match (self.published.len(), self.failures.len()) {
             (_, 0) => Ok(()),
             (0, 1) => Err(self.failures.remove(0)),
@@ -67,7 +71,11 @@ pub async fn run(
     full_refresh: bool,
 ) -> Result<Ended> {
     let asked = json!({"products": products, "upstream": upstream, "full_refresh": full_refresh});
-    let call = Call::post("runs", asked).accept(NDJSON);
+    follow(context, client, Call::post("runs", asked).accept(NDJSON)).await
+}
+
+/// Shows how runs go that a call has started.
+pub async fn follow(context: &Context, client: &Client, call: Call) -> Result<Ended> {
     let mut lines = Lines::of(client.call(call).await?.body);
     let printer = &context.printer;
     let mut progress = Progress::new(printer, &[]);
@@ -113,7 +121,11 @@ fn show_update(context: &Context, progress: &mut Progress, ended: &mut Ended, up
             }
         }
         RunUpdate::Checked { passed, report, .. } => {
-            let shown = if passed { warnings(&report, printer) } else { render_report(&report, printer) };
+            let mut shown = if passed { warnings(&report, printer) } else { render_report(&report, printer) };
+            if passed {
+                shown += &quarantine::lines(&report, printer);
+            }
+            ended.stayed += quarantine::stayed(&report);
             if !shown.is_empty() {
                 progress.say(shown.trim_end());
             }
@@ -124,7 +136,8 @@ fn show_update(context: &Context, progress: &mut Progress, ended: &mut Ended, up
             ended.published.push(product);
         }
         RunUpdate::Unchanged { product, .. } => {
-            progress.ended(&product, &format!("{} {product}: nothing is new", printer.good("unchanged")));
+            let why = if ended.stayed > 0 { "no row passes" } else { "nothing is new" };
+            progress.ended(&product, &format!("{} {product}: {why}", printer.good("unchanged")));
             ended.published.push(product);
         }
         RunUpdate::Blocked { product, run, error } => {
@@ -180,7 +193,7 @@ pub fn render_report(report: &RunReport, printer: &Printer) -> String {
         text +=
             &format!("  {} {passed} of {} clauses of {} pass\n", printer.good("✓"), output.clauses.len(), output.name);
     }
-    text
+    text + &quarantine::lines(report, printer)
 }
 
 pub fn clause_lines(output: &str, clause: &ClauseResult, printer: &Printer) -> String {

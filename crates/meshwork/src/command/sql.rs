@@ -1,6 +1,6 @@
 //! `meshwork sql [-c SQL | -f FILE]`: one statement, or the shell.
 
-mod answer;
+pub(super) mod answer;
 mod shell;
 
 use std::io::{IsTerminal, Read};

@@ -129,8 +129,10 @@ async fn stage(folder: &Path, mesh: &Mesh, domain: &str, product: &str) -> RunRe
             key: output.key.clone(),
             merge: output.merge.clone(),
             on_violation: output.on_violation,
+            quarantine_limit: output.quarantine_limit,
             base: None,
             served: None,
+            resting: None,
             references: BTreeMap::new(),
         }
     });
@@ -145,6 +147,7 @@ async fn stage(folder: &Path, mesh: &Mesh, domain: &str, product: &str) -> RunRe
         storage: Vec::new(),
         outputs: outputs.collect(),
         full_refresh: false,
+        release: None,
         sample: None,
         limits: RunLimits {
             memory_bytes: 1 << 30,

@@ -166,6 +166,38 @@ fn a_disk_that_is_full() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// Rows are set aside and the rest is published, or neither.
+#[test]
+fn a_disk_that_is_full_while_rows_are_set_aside() {
+    let mesh = Mesh::shop();
+    let product = mesh.path().join("domains/shop/orders/product.yaml");
+    let text = std::fs::read_to_string(&product).expect("there");
+    std::fs::write(&product, text + "    on_violation: quarantine\n    quarantine_limit: 60%\n").expect("written");
+    let Some(disk) = SmallDisk::of(mesh, 24) else { return };
+    disk.ok(&["apply"]);
+    disk.ok(&["run", PRODUCT]);
+    let list = || disk.ok(&["quarantine", "list", "--all", "-o", "json"]);
+    // Every second row is bad, and none compresses.
+    let bad = |rows: u64| {
+        let lines = many_rows(rows);
+        let each = lines.lines().enumerate();
+        each.map(|(at, line)| if at % 2 == 1 { line.replace("open", "lost") } else { line.to_owned() } + "\n")
+            .collect::<String>()
+    };
+    disk.write("domains/shop/files/orders.csv", bad(40_000));
+    for free in [2 << 20, 1 << 20, 300 << 10] {
+        disk.fill(free);
+        is_about_the_disk(&disk.meshwork(&["run", PRODUCT]));
+        disk.clear();
+        assert_eq!((disk.served().as_str(), list().trim()), ("3", "[]"), "with {free} bytes free");
+    }
+    disk.write("domains/shop/files/orders.csv", bad(100));
+    disk.ok(&["run", PRODUCT]);
+    assert_eq!(disk.served(), "50");
+    assert_eq!(disk.ok(&["quarantine", "show", PRODUCT, "-o", "csv"]).lines().count(), 51);
+    disk.ok(&["collect"]);
+}
+
 /// Not even root reads it: without the capabilities that let it.
 #[test]
 fn a_source_that_may_not_be_read() {

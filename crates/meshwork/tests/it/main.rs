@@ -20,6 +20,7 @@ mod matrix;
 mod mesh;
 mod modes;
 mod publish;
+mod quarantine;
 mod redteam;
 mod s3;
 mod serve;

@@ -167,7 +167,7 @@ impl Mesh {
         rows.unwrap_or_else(|| panic!("no count in {out:?}"))
     }
 
-    /// Data files that no Delta log names, and what runs left in the temporary folder.
+    /// Data files that no Delta log names (but not what is set aside), and what runs left in the temporary folder.
     pub fn orphans(&self) -> BTreeSet<PathBuf> {
         let mut files = Vec::new();
         walk(&self.path().join("data"), &mut files);
@@ -186,7 +186,9 @@ impl Mesh {
         let mut orphans: BTreeSet<PathBuf> = rest
             .into_iter()
             .filter(|file| !known.contains(file))
-            .filter(|file| !file.components().any(|part| part.as_os_str() == "_meshwork"))
+            .filter(|file| {
+                !file.components().any(|part| ["_meshwork", "quarantine"].iter().any(|own| part.as_os_str() == *own))
+            })
             .collect();
         orphans.extend(logs.into_iter().filter(|log| log.to_string_lossy().contains('#')));
         let mut left = Vec::new();

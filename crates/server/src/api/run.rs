@@ -1,5 +1,7 @@
 //! Runs: what was built, how it went, and starting one.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{OriginalUri, Path, State};
@@ -8,7 +10,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::{FutureExt, StreamExt};
-use meshwork_control::run::{RunRequest, RunUpdate};
+use meshwork_control::run::{RunRequest, RunStream, RunUpdate};
 use meshwork_core::id::RunId;
 use meshwork_core::permission::{ApiAction, Resource};
 use meshwork_core::publication::TableLocation;
@@ -206,14 +208,31 @@ async fn start(State(app): State<AppState>, caller: Caller, JsonBody(asked): Jso
         }
     }
     let request = RunRequest { products: asked.products, upstream: asked.upstream, full_refresh: asked.full_refresh };
-    let updates = app.runs.run(caller.subject(), &request).await?;
+    Ok(told(&app, app.runs.run(caller.subject(), &request).await?))
+}
+
+/// How many rows a run sets aside and releases.
+fn moved(report: &RunReport) -> (u64, u64) {
+    let set_aside = report.outputs.iter().filter_map(|output| output.quarantine.as_ref());
+    let released = report.outputs.iter().filter_map(|output| output.release.as_ref());
+    (set_aside.map(|q| q.rows).sum(), released.map(|released| released.rows.len()).sum())
+}
+
+/// Updates as they happen, one a line.
+pub fn told(app: &AppState, updates: RunStream) -> Response {
     let metrics = app.metrics.clone();
+    let mut checked = HashMap::new();
     let lines = updates.map(move |update| {
         match &update {
-            RunUpdate::Published { .. } => metrics.run("published"),
+            RunUpdate::Published { run, .. } => {
+                metrics.run("published");
+                let (set_aside, released) = checked.remove(run).unwrap_or_default();
+                metrics.quarantine(set_aside, released);
+            }
             RunUpdate::Unchanged { .. } => metrics.run("unchanged"),
             RunUpdate::Blocked { .. } => metrics.run("blocked"),
             RunUpdate::Failed { .. } => metrics.run("failed"),
+            RunUpdate::Checked { run, report, .. } => drop(checked.insert(run.clone(), moved(report))),
             _ => {}
         }
         let mut line = serde_json::to_vec(&update)?;
@@ -224,5 +243,5 @@ async fn start(State(app): State<AppState>, caller: Caller, JsonBody(asked): Jso
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(DATA_CACHE));
-    Ok(response)
+    response
 }

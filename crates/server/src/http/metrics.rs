@@ -30,6 +30,8 @@ struct Counts {
     runs: BTreeMap<&'static str, u64>,
     maintenance: BTreeMap<(&'static str, &'static str), u64>,
     maintained: BTreeMap<&'static str, (u64, u64)>,
+    quarantined: u64,
+    released: u64,
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +100,14 @@ impl Metrics {
         });
     }
 
+    /// What a publication has set aside of its rows, and taken back of those of earlier runs.
+    pub fn quarantine(&self, set_aside: u64, released: u64) {
+        self.count(|counts| {
+            counts.quarantined += set_aside;
+            counts.released += released;
+        });
+    }
+
     fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -158,6 +168,10 @@ impl Metrics {
         page.family("meshwork_table_versions_held", "gauge", "Versions of tables that are being read.");
         page.sample("meshwork_table_versions_held", &[], now.held);
         page.caches(&now.caches);
+        page.family("meshwork_rows_quarantined_total", "counter", "Rows that runs set aside.");
+        page.sample("meshwork_rows_quarantined_total", &[], counts.quarantined);
+        page.family("meshwork_rows_released_total", "counter", "Quarantined rows that were released.");
+        page.sample("meshwork_rows_released_total", &[], counts.released);
         page.0
     }
 }
@@ -239,6 +253,8 @@ mod tests {
         metrics.query("http", "ok");
         metrics.rows("http", 7);
         metrics.rows("http", 5);
+        metrics.quarantine(3, 0);
+        metrics.quarantine(0, 2);
         let page = metrics.render(&Now::default());
         for line in [
             "meshwork_http_requests_in_flight 1",
@@ -248,6 +264,8 @@ mod tests {
             r#"meshwork_http_request_duration_seconds_bucket{method="GET",route="/api/v1/domains",le="+Inf"} 2"#,
             r#"meshwork_queries_total{port="http",outcome="ok"} 1"#,
             r#"meshwork_rows_served_total{port="http"} 12"#,
+            "meshwork_rows_quarantined_total 3",
+            "meshwork_rows_released_total 2",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is missing in\n{page}");
         }

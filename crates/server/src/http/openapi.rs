@@ -27,10 +27,11 @@ explanation. What you may not know exists is answered with 404, as if it did not
 Lists come in pages: follow `next`. Answers carry an `ETag`; send it back as `If-None-Match`. An unknown query parameter \
 is an error, never ignored.";
 
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("catalog", "What the mesh holds: domains, products, contracts. You see what you may discover."),
     ("data", "Reading data, under your agreements: the same rows and masks as on every other port."),
     ("publications and runs", "How data came to be, and making it."),
+    ("quarantine", "Rows that runs have set aside."),
     ("access", "Who you are, and who may read what."),
     ("declaration", "Bringing the applied mesh to what a checkout declares."),
     ("operations", "Health, metrics, audit, error codes."),

@@ -45,6 +45,7 @@ fn all() -> Routes {
         .merge(api::backup::routes()) //        GET  /backup
         .merge(api::maintenance::routes()) //   POST /maintenance   GET /jobs
         .merge(api::run::routes()) //           GET  POST /runs         GET /runs/{id}  …/log  …/quality
+        .merge(api::quarantine::routes()) //     GET  /quarantine  …/{of}/rows   POST /quarantine/{of}/release
         .merge(api::plan::routes()) //          POST /plan  /apply  /drift
         .merge(api::query::routes()) //         GET  POST /query
         .merge(api::data::routes()) //          GET  /data/{domain}/{output}

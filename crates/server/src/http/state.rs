@@ -9,6 +9,7 @@ use meshwork_control::credential::CredentialService;
 use meshwork_control::maintenance::MaintenanceService;
 use meshwork_control::mesh::MeshService;
 use meshwork_control::port::state::{PublicationState, RunLedger};
+use meshwork_control::quarantine::QuarantineService;
 use meshwork_control::query::QueryService;
 use meshwork_control::run::RunService;
 use meshwork_core::effect::{Clock, Entropy};
@@ -22,6 +23,7 @@ pub struct AppState {
     pub query: Arc<QueryService>,
     pub access: Arc<AccessService>,
     pub runs: Arc<RunService>,
+    pub quarantine: QuarantineService,
     pub audit: Arc<AuditService>,
     pub backup: BackupService,
     pub maintenance: MaintenanceService,

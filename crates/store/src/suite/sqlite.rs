@@ -10,7 +10,7 @@ use meshwork_core::principal::Principal;
 use meshwork_testkit::{SeededEntropy, TestClock, domain, mesh, moment};
 use serde_json::json;
 
-use super::{agreement, audit, code, credential, mesh as meshes, publication, run};
+use super::{agreement, audit, code, credential, mesh as meshes, publication, quarantine, run};
 use crate::SqliteState;
 
 struct Fresh {
@@ -46,6 +46,8 @@ suite! {
         a_blocked_run_keeps_its_report_and_frees_the_product runs_page_newest_first a_log_keeps_its_order;
     publication: resolves_as_of_publication_time a_clock_set_back_does_not_hide_the_newest
         current_is_the_newest_of_each_output publications_page_newest_first what_was_given_up_stays_given_up;
+    quarantine: a_publication_brings_it_and_a_run_that_dies_does_not a_release_shrinks_it_once
+        a_table_that_is_built_anew_supersedes_it it_is_found_by_age_and_forgotten;
     agreement: grant_and_revoke_raise_the_epoch a_revoked_agreement_is_kept_but_not_listed_for_its_output
         unknown_and_taken_ids_are_told_apart;
     credential: every_change_raises_the_epoch changing_a_user_keeps_its_tokens removing_a_user_removes_its_tokens

@@ -121,6 +121,10 @@ impl Run {
             sampled: false,
             body: Body::External(body),
             scratch: None,
+            rebuilt: false,
+            set_aside: None,
+            release: None,
+            refusal: None,
         })
     }
 }

@@ -107,6 +107,10 @@ impl Run {
             sampled: inputs.cut.is_noted(),
             body: Body::View(Box::new(view)),
             scratch: Some(scratch),
+            rebuilt: false,
+            set_aside: None,
+            release: None,
+            refusal: None,
         })
     }
 
@@ -180,6 +184,10 @@ pub(super) fn as_served(
         sampled: false,
         body: served.body.clone(),
         scratch: None,
+        rebuilt: false,
+        set_aside: None,
+        release: None,
+        refusal: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, StringArray};
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
@@ -31,6 +31,7 @@ use meshwork_control::port::data::{
 };
 use meshwork_control::port::process::{RunChild, RunProcess};
 use meshwork_control::port::state::{AgreementState, MeshState, RunLedger};
+use meshwork_control::quarantine::QuarantineService;
 use meshwork_control::query::{QueryService, QuerySettings};
 use meshwork_control::run::{RunPorts, RunService, RunSettings};
 use meshwork_core::contract::Table;
@@ -41,6 +42,7 @@ use meshwork_core::policy::MeshKey;
 use meshwork_core::principal::{Grantee, Principal, Subject};
 use meshwork_core::product::{Product, Status};
 use meshwork_core::publication::TableLocation;
+use meshwork_core::quarantine::{QuarantineLimit, Quarantined, ROW};
 use meshwork_core::run::{OutputReport, Run, RunReport};
 use meshwork_core::{Diagnostic, Error, Place, Result};
 use meshwork_store::SqliteState;
@@ -126,14 +128,16 @@ impl World {
             let (_, secret) = credentials.create_token(&owner, new).await.unwrap();
             tokens.push((user, secret));
         }
+        let query = Arc::new(query);
         let runs = RunService::new(
             RunPorts {
                 mesh: state.clone(),
                 runs: state.clone(),
                 publications: state.clone(),
+                quarantine: state.clone(),
                 engine: Arc::new(Engine),
                 process: Arc::new(NoProcess),
-                reads: Arc::new(query.clone()),
+                reads: query.clone(),
                 readers: query.readers().clone(),
                 clock: clock.clone(),
                 entropy: entropy.clone(),
@@ -142,6 +146,13 @@ impl World {
             run_settings(folder.path()),
         );
         let app = AppState {
+            quarantine: QuarantineService {
+                state: state.clone(),
+                query: query.clone(),
+                runs: Arc::new(runs.clone()),
+                audit: sink.clone(),
+                clock: clock.clone(),
+            },
             backup: BackupService {
                 state: state.clone(),
                 mesh: state.clone(),
@@ -161,7 +172,7 @@ impl World {
             mesh: Arc::new(MeshService::new(ports.clone(), reader, sink.clone())),
             access: Arc::new(AccessService::new(ports.clone(), governance, sink.clone())),
             runs: Arc::new(runs),
-            query: Arc::new(query),
+            query,
             audit: Arc::new(audit),
             ledger: state.clone(),
             publications: state,
@@ -256,7 +267,9 @@ async fn fill(state: &SqliteState) {
         let lease = state.start_run(&run, "test", moment(at), moment(at + 60)).await.unwrap();
         state.append_log(&run.id, moment(at), "info", "a line that may quote data").await.unwrap();
         let output = format!("{product}-output");
-        state.store_verdict(&lease, &meshwork_testkit::report(&output), moment(at)).await.unwrap();
+        let mut report = meshwork_testkit::report(&output);
+        report.outputs[0].quarantine = Some(set_aside());
+        state.store_verdict(&lease, &report, moment(at)).await.unwrap();
         let mut publication = meshwork_testkit::publication(&format!("publication-{at}"), &run, at + 1, at as u64);
         publication.outputs[0].output = OutputId::new(output);
         publication.outputs[0].contract_version = semver("1.2.0");
@@ -265,6 +278,17 @@ async fn fill(state: &SqliteState) {
     let agreement = meshwork_testkit::agreement("agreement-ana", Grantee::User("ana".into()), "orders-output");
     let agreement = meshwork_core::agreement::Agreement { table: "sales.orders".into(), ..agreement };
     state.grant(&agreement).await.unwrap();
+}
+
+fn set_aside() -> Quarantined {
+    Quarantined {
+        rows: 3,
+        batch_rows: 100,
+        limit: QuarantineLimit::default(),
+        clauses: [("note.required".to_owned(), 3)].into(),
+        kept_rows: 0,
+        files: Vec::new(),
+    }
 }
 
 fn semver(text: &str) -> semver::Version {
@@ -332,7 +356,8 @@ impl QueryEngine for Engine {
                 valid_until: governed.valid_until,
             });
         }
-        let fields: Vec<Field> = columns.into_iter().map(|column| Field::new(column, DataType::Utf8, true)).collect();
+        let ty = |column: &str| if column == ROW { DataType::Int64 } else { DataType::Utf8 };
+        let fields: Vec<Field> = columns.iter().map(|column| Field::new(column, ty(column), true)).collect();
         let parameters = request.sql.matches('$').count();
         Ok(Arc::new(Planned { schema: Arc::new(Schema::new(fields)), tables, parameters, sql: request.sql }))
     }
@@ -351,7 +376,12 @@ impl PlannedQuery for Planned {
     }
     async fn execute(&self, values: Vec<ArrayRef>) -> Result<BatchStream> {
         assert_eq!(values.len(), self.parameters);
-        let column = |at: usize| -> ArrayRef { Arc::new(StringArray::from(vec![format!("a{at}"), format!("=b{at}")])) };
+        let column = |at: usize| -> ArrayRef {
+            match self.schema.field(at).data_type() {
+                DataType::Int64 => Arc::new(Int64Array::from(vec![1, 2])),
+                _ => Arc::new(StringArray::from(vec![format!("a{at}"), format!("=b{at}")])),
+            }
+        };
         let columns = (0..self.schema.fields().len()).map(column).collect();
         let batch = RecordBatch::try_new(self.schema.clone(), columns).unwrap();
         if self.sql.contains("breaks_off") {
@@ -381,6 +411,12 @@ impl RunEngine for Engine {
     }
     async fn vacuum(&self, _: &TableLocation, _: &[u64], _: bool) -> Result<Vacuumed> {
         Ok(Vacuumed::default())
+    }
+    async fn collect_quarantine(&self, _: &TableLocation, _: &[RunId]) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+    async fn remove_quarantine(&self, _: &TableLocation, _: &RunId) -> Result<()> {
+        Ok(())
     }
     async fn foreign_commits(&self, _: &TableLocation, _: &[u64]) -> Result<Vec<u64>> {
         Ok(Vec::new())
