@@ -29,12 +29,12 @@ use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
 use meshwork_control::port::data::CacheUse;
 use meshwork_core::error::{Error, Result};
 use meshwork_core::publication::TableLocation;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::external::{self, PinnedFiles};
 use crate::native::{COLUMN_ID, column_type, read_type};
-use crate::storage::LogCache;
 use crate::storage::bucket::Bucket;
 use crate::storage::fault::storage_error;
 use crate::storage::log::{State, TableLog, local_root};
@@ -123,8 +123,18 @@ impl Snapshot {
         let (mut fields, mut ids): (Vec<FieldRef>, HashMap<String, usize>) = (Vec::new(), HashMap::new());
         for add in adds {
             let name = add.get("path").and_then(serde_json::Value::as_str).unwrap_or_default();
-            let reader = ParquetObjectReader::new(log.table_store(), Path::from(name));
-            let found = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|error| fail(&error))?;
+            let options = ArrowReaderOptions::default();
+            let found = match log.folder()? {
+                Some(folder) => {
+                    let file = std::fs::File::open(folder.join(name)).map_err(|error| fail(&error))?;
+                    ArrowReaderMetadata::load(&file, options)
+                }
+                None => {
+                    let found = log.table_store().get(&Path::from(name)).await.map_err(|error| fail(&error))?;
+                    ArrowReaderMetadata::load(&found.bytes().await.map_err(|error| fail(&error))?, options)
+                }
+            };
+            let found = found.map_err(|error| fail(&error))?;
             for field in found.schema().fields() {
                 if fields.iter().any(|known| known.name() == field.name()) {
                     continue;

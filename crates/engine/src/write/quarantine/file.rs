@@ -14,8 +14,8 @@ use meshwork_core::id::RunId;
 use meshwork_core::publication::TableLocation;
 use meshwork_core::quarantine::{self, AT, CLAUSES, FILE, LINE, REASON, ROW, RUN, raw_id, raw_name};
 use meshwork_core::{Error, Result};
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use serde_json::{Value, json};
 
