@@ -23,7 +23,7 @@ use super::super::session::{self, Origin, Way};
 use super::super::sink::{Sink, Written};
 use super::super::yields::{lineage_of, places};
 use super::super::{Pass, actions::Staged, set};
-use super::{After, Built, Made, Run};
+use super::{After, Built, Made, Run, Writing};
 use crate::failpoint;
 use crate::read::view::volatile;
 use crate::source::Reading;
@@ -76,7 +76,12 @@ impl Run {
         };
         let scratch = Scratch(folder);
         let mut pass = Pass::new(&output.table, Arc::clone(&sink.schema), places.clone(), false, reading);
-        let new = self.write(&context, plan, output, &sink, &mut pass, &mut None, reading).await?;
+        let failed = |error| session::execution_error(&error, &sink.what);
+        let mut rows = session::frame(&context, plan).execute_stream().await.map_err(failed)?;
+        let (mut gone, mut quarantine) = (None, None);
+        let mut writing = Writing { sink: &sink, pass: &mut pass, gone: &mut gone, quarantine: &mut quarantine };
+        let new = self.write(output, &mut rows, &mut writing, reading).await?;
+        drop(rows);
         if at == 0 {
             failpoint::pass(self.config.fail_point.as_ref(), "after-first-file").await?;
         }
