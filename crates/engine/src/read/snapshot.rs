@@ -150,7 +150,7 @@ impl Snapshot {
         let site = log.site()?;
         let files = adds.iter().map(|add| described(add, &site.folder, &schema, &[])).collect::<Result<_>>()?;
         let table = TableSchema::builder(Arc::clone(&schema)).build();
-        Ok(Self { site, schema, table, ids, files })
+        Ok(Self { site, schema, table, ids, files, external: None })
     }
 
     /// The same table with other data files of it, as their log entries describe them.
