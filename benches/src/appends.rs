@@ -102,8 +102,10 @@ impl Events {
             incremental: BTreeMap::new(),
             storage: Vec::new(),
             full_refresh: false,
+            release: None,
             outputs: vec![OutputSpec {
                 served: None,
+                resting: None,
                 output: OutputId::new("events"),
                 name: Name::new("events")?,
                 major: 1,
@@ -117,6 +119,7 @@ impl Events {
                 key: Vec::new(),
                 merge: Merge::default(),
                 on_violation: OnViolation::Block,
+                quarantine_limit: Default::default(),
                 base: None,
                 references: BTreeMap::new(),
             }],
