@@ -387,8 +387,8 @@ async fn products_read_under_their_own_agreements() {
     let grantee = Grantee::Product { domain: name("finance"), product: name("costs") };
     platform.state.put_agreement(agreement("a1", grantee, "orders"));
     let table = read("finance", "costs").await.unwrap();
-    assert_eq!((table.major, table.columns.len()), (1, 2));
-    let email = &table.columns[1];
+    assert_eq!((table.table.major, table.table.columns.len()), (1, 2));
+    let email = &table.table.columns[1];
     assert_eq!(email.mask.as_ref().map(|m| m.mask), Some(Mask::HmacSha256));
     assert_eq!(email.mask.as_ref().unwrap().key, MeshKey::new([1; 32]).derive("pii"));
     assert_eq!(email.bears[0].masked_by, Some(Mask::HmacSha256));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use meshwork_control::port::data::{GovernedBody, GovernedTable, GovernedView, PlannedQuery};
+use meshwork_control::port::data::{GovernedBody, GovernedTable, GovernedView};
 use meshwork_core::filter::RowFilter;
 use meshwork_core::id::OutputId;
 use meshwork_core::publication::ViewColumn;
