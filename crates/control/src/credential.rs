@@ -27,6 +27,9 @@ use crate::port::state::{CredentialState, Token, User};
 /// The audit log does not keep a name that nobody has: people type passwords there.
 const NOBODY: &str = "anonymous";
 
+/// Told the secret of a one-time token that was exchanged.
+type Spent = Box<dyn Fn(&str) + Send + Sync>;
+
 pub struct CredentialService {
     state: Arc<dyn CredentialState>,
     mesh: Arc<MeshReader>,
@@ -38,7 +41,7 @@ pub struct CredentialService {
     /// Hash of the folder owner's token while this process serves.
     owner: Mutex<Option<String>>,
     /// What is to happen to a one-time token's copies once it was exchanged.
-    spent: Option<Box<dyn Fn(&str) + Send + Sync>>,
+    spent: Option<Spent>,
 }
 
 impl CredentialService {

@@ -241,7 +241,7 @@ async fn a_one_time_token_is_good_for_one_login() {
     let (won, lost): (Vec<_>, Vec<_>) = [first, second, third].into_iter().partition(Result::is_ok);
     let codes: Vec<String> = lost.into_iter().map(|lost| lost.map(drop).expect_err("lost").code).collect();
     assert_eq!((won.len(), codes), (1, vec!["MW0950".to_owned(), "MW0950".to_owned()]));
-    assert_eq!(*gone.lock().expect("free"), [secret.clone()]);
+    assert_eq!(*gone.lock().expect("free"), std::slice::from_ref(&secret));
     let login = won.into_iter().flatten().next().expect("one");
     assert_eq!((login.token.label.as_str(), login.token.purpose.as_deref()), ("laptop", Some("reporting")));
     let session = platform.service.authenticate(Credential::Bearer(login.secret.clone())).await.expect("known");

@@ -314,7 +314,8 @@ mod tests {
             assert_eq!(changed(&error).map(|error| error.code), Some(CHANGED.to_owned()), "{error}");
         }
         std::fs::remove_file(&path).unwrap();
-        let error = reader.get_byte_ranges(vec![0..1]).await.unwrap_err();
+        let range = 0..1;
+        let error = reader.get_byte_ranges(vec![range]).await.unwrap_err();
         assert!(changed(&error).is_some_and(|error| error.message.contains("has gone")));
     }
 }

@@ -224,7 +224,7 @@ fn entries(input: &str, table: &DeltaTable, root: &Path, at: &Path) -> Result<(u
         entries.push(Entry { file: SourceFile::below(root, path, name), partition: file.partition_values_map() });
     }
     entries.sort_by(|a, b| a.file.name.cmp(&b.file.name));
-    let version = table.version().and_then(|version| u64::try_from(version).ok()).unwrap_or_default();
+    let version = table.version().unwrap_or_default();
     Ok((version, partitions, entries))
 }
 

@@ -18,7 +18,7 @@ struct Items {
 }
 
 fn at_least(column: &str, min: i64) -> Rule {
-    let min = Some(Literal::Integer(min.into()));
+    let min = Some(Literal::Integer(min));
     Rule::Range { column: column.to_owned(), min, max: None, exclusive_min: false, exclusive_max: false }
 }
 

@@ -35,7 +35,7 @@ const SQL: &str = "SELECT * FROM raw";
 
 /// A row as JSON, and as readers print it. Every third has nothing but its id.
 fn row(id: u64) -> (Value, Value) {
-    let (flag, word) = (id % 2 == 0, format!("naïve \"{id}\"\n100 %"));
+    let (flag, word) = (id.is_multiple_of(2), format!("naïve \"{id}\"\n100 %"));
     let day = format!("2026-01-{:02}", id % 28 + 1);
     let place = json!({ "city": format!("c{id}"), "floor": id % 9 });
     let mut written = json!({
