@@ -1,6 +1,6 @@
-"""The eight checks as one fused DuckDB query. `duckdb_checks.py FILE [FORM]`: prints the CPU seconds of the query alone.
+"""The eight checks as one fused DuckDB query. `duckdb_checks.py FILE FORM`: prints the CPU seconds of the query alone.
 
-Three forms of the uniqueness check are known; `distinct` was the fastest of them here is not assumed: the driver tries all.
+Uniqueness can be asked in three forms; whoever compares tries all and takes the fastest.
 """
 
 import resource

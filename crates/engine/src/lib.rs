@@ -6,6 +6,7 @@
 //!   [`read::session::base_context`] that session.
 
 pub mod exact;
+mod exhausted;
 pub mod failpoint;
 pub mod infer;
 mod keys;

@@ -11,8 +11,8 @@ use crate::fault::{self, fault};
 /// Every migration ends by setting `user_version` to its place in this list, counted from 1.
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_initial.sql"),
-    include_str!("../migrations/0005_retention.sql"),
-    include_str!("../migrations/0002_quarantine.sql"),
+    include_str!("../migrations/0002_retention.sql"),
+    include_str!("../migrations/0003_quarantine.sql"),
 ];
 
 /// `Mesh` in ASCII.

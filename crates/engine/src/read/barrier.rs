@@ -24,6 +24,8 @@ use datafusion::physical_plan::{
 };
 use futures::{Stream, StreamExt};
 
+use crate::exhausted::{Exhausted, exhausted};
+
 /// What the barrier may say of the rows behind it (D21).
 #[derive(Clone, Debug)]
 pub struct Disclosure {
@@ -197,10 +199,12 @@ impl std::error::Error for SealedError {}
 
 fn sealed(table: &str, salt: usize, error: &DataFusionError) -> DataFusionError {
     // Limits of the statement are the reader's own and say nothing of the rows.
-    if let DataFusionError::ResourcesExhausted(_) = error.find_root() {
-        return DataFusionError::ResourcesExhausted(
-            "the statement's memory limit was reached while reading".to_owned(),
-        );
+    if let Some(bound) = exhausted(error) {
+        let what = match bound {
+            Exhausted::Memory => "memory",
+            Exhausted::Spill => "spill",
+        };
+        return DataFusionError::ResourcesExhausted(format!("the statement's {what} limit was reached while reading"));
     }
     // Neither does a file that is not what was checked.
     if let Some(error) = super::external::changed(error) {

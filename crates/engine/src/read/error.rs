@@ -5,6 +5,7 @@ use datafusion::common::{DataFusionError, Diagnostic, SchemaError};
 use meshwork_core::error::{Error, Kind, Place};
 
 use super::barrier::SealedError;
+use crate::exhausted::{Exhausted, exhausted};
 
 /// What the planner knew when it failed.
 pub struct Scope<'a> {
@@ -35,7 +36,11 @@ pub fn planning(error: &DataFusionError, scope: &Scope<'_>) -> Error {
 
 /// An error of execution (or of constant folding).
 pub fn execution(error: &DataFusionError) -> Error {
-    match root(error) {
+    let root = root(error);
+    if let Some(bound) = exhausted(root) {
+        return out_of(bound);
+    }
+    match root {
         DataFusionError::External(inner) => {
             if let Some(ours) = inner.downcast_ref::<Error>() {
                 return ours.clone();
@@ -46,7 +51,6 @@ pub fn execution(error: &DataFusionError) -> Error {
             }
             internal(error)
         }
-        DataFusionError::ResourcesExhausted(message) => out_of_resources(message),
         root if root.to_string().contains(REPLAYED) => out_of_memory(),
         DataFusionError::ArrowError(arrow, _) => arrow_error(arrow),
         DataFusionError::Execution(message) | DataFusionError::Plan(message) => {
@@ -144,11 +148,14 @@ pub fn unknown_table(written: &str) -> Error {
 pub const REPLAYED: &str = "partition not used yet";
 
 pub fn out_of_memory() -> Error {
-    out_of_resources("memory")
+    out_of(Exhausted::Memory)
 }
 
-fn out_of_resources(message: &str) -> Error {
-    let what = if message.contains("disk") || message.contains("spill") { "spill space" } else { "memory" };
+fn out_of(bound: Exhausted) -> Error {
+    let what = match bound {
+        Exhausted::Memory => "memory",
+        Exhausted::Spill => "spill space",
+    };
     Error::limit("MW0811", format!("the statement needs more {what} than it may use"))
         .hint("select fewer rows or columns, or aggregate before joining and sorting")
 }

@@ -166,7 +166,7 @@ impl Spooled<'_> {
         if self.spool.used.fetch_add(len, Ordering::Relaxed) + len > self.spool.limit {
             let limit = self.spool.limit >> 20;
             return Err(Error::limit("MW0544", format!("`{name}`: what this run fetches is more than {limit} MiB"))
-                .hint("raise `spill_bytes` of the run's limits, or read fewer files at once"));
+                .hint("raise `spill` of the run's `limits`, or read fewer files at once"));
         }
         self.file.write_all(bytes).await.map_err(|error| unwritable(&error))?;
         self.len += len;

@@ -70,7 +70,7 @@ impl Opening<'_> {
                 (Some(_), InputSpec::Governed(_)) => inputs.cut.note(),
                 (None, _) => {}
             }
-            register(context, name, provider)?;
+            session::register(context, name, provider, &format!("input `{name}`"))?;
         }
         Ok(inputs)
     }
@@ -134,7 +134,7 @@ impl Opening<'_> {
             if let Some(narrower) = since.clone().and_then(asked) {
                 provider = narrower;
             }
-            register(context, name, Arc::clone(&provider))?;
+            session::register(context, name, Arc::clone(&provider), &format!("input `{name}`"))?;
             let found = taking.rows(context, column).await?;
             if let Part::Rows(rows) = &found.part {
                 let from = since.and_then(|since| since.from);
@@ -185,13 +185,6 @@ impl Inputs {
     pub fn nothing_new(&self) -> bool {
         matches!(&self.fresh, Some((_, Fresh { part: Part::Nothing | Part::NoFiles { .. }, .. })))
     }
-}
-
-fn register(context: &SessionContext, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
-    let failed = |error| session::execution_error(&error, &format!("input `{name}`"));
-    context.deregister_table(TableReference::bare(name)).map_err(failed)?;
-    context.register_table(TableReference::bare(name), provider).map_err(failed)?;
-    Ok(())
 }
 
 /// The plan of no rows with the same columns.

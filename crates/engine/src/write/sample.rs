@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::catalog::TableProvider;
-use datafusion::common::TableReference;
 use datafusion::datasource::ViewTable;
 use datafusion::prelude::SessionContext;
 use meshwork_control::port::data::Sample;
@@ -41,9 +40,8 @@ pub async fn part(
     let failed = |error| session::execution_error(&error, &format!("input `{name}`"));
     let schema = source.schema();
     let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let quoted = format!("\"{}\"", name.replace('"', "\"\""));
-    context.deregister_table(TableReference::bare(name)).map_err(failed)?;
-    context.register_table(TableReference::bare(name), source).map_err(failed)?;
+    let quoted = meshwork_core::name::quoted(name);
+    session::register(context, name, source, &format!("input `{name}`"))?;
     let rest = match sample {
         Sample::Rows(rows) => {
             let probe = format!("SELECT 1 FROM {quoted} LIMIT {}", rows.saturating_add(1));

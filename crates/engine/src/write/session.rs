@@ -17,6 +17,7 @@ use meshwork_control::port::data::RunLimits;
 use meshwork_core::effect::Timestamp;
 use meshwork_core::{Error, Place, Result};
 
+use crate::exhausted::{Exhausted, exhausted};
 use crate::read::error::REPLAYED;
 use crate::read::session::{self as governed, Limits, Planning};
 use crate::storage::fault::storage_error;
@@ -169,17 +170,17 @@ pub fn execution_error(error: &DataFusionError, what: &str) -> Error {
     if let Some(own) = own(error) {
         return own;
     }
+    if let Some(bound) = exhausted(error) {
+        let (what_of, limit) = match bound {
+            Exhausted::Memory => ("memory", "memory"),
+            Exhausted::Spill => ("temporary space", "spill"),
+        };
+        return Error::limit("MW0611", format!("{what} needs more {what_of} than the run may use")).hint(format!(
+            "raise `{limit}` of the run's `limits`, or reduce what the query sorts, joins or groups at once"
+        ));
+    }
     let failed = |why: &str| Error::check("MW0610", format!("the SQL of {what} failed: {why}"));
     match error.find_root() {
-        DataFusionError::ResourcesExhausted(text) if text.contains("disk") || text.contains("temporary") => {
-            Error::limit("MW0611", format!("{what} needs more temporary space than the run may use")).hint(
-                "raise `spill_bytes` of the run's limits, or reduce what the query sorts, joins or groups at once",
-            )
-        }
-        DataFusionError::ResourcesExhausted(_) => {
-            Error::limit("MW0611", format!("{what} needs more memory than the run may use"))
-                .hint("raise the memory limit of runs, or reduce what the query sorts, joins or groups at once")
-        }
         DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
             ArrowError::DivideByZero => failed("division by zero").hint("guard the divisor, as in `a / nullif(b, 0)`"),
             ArrowError::ArithmeticOverflow(_) => {
@@ -227,7 +228,7 @@ pub fn panicked(payload: &(dyn std::any::Any + Send), output: &str) -> Error {
 
 fn replayed(what: &str) -> Error {
     Error::limit("MW0642", format!("a join of {what} needs more memory than the run may use"))
-        .hint("raise the memory limit of runs, or join on equal keys")
+        .hint("raise `memory` of the run's `limits`, or join on equal keys")
 }
 
 /// The way that may succeed where the fast one failed.

@@ -1,6 +1,6 @@
+mod bounds;
 mod concurrent;
 mod external;
-mod figures;
 mod kinds;
 mod modes;
 mod quarantine;

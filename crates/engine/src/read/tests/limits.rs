@@ -125,12 +125,19 @@ async fn the_time_limit_holds_for_every_operator() {
 
 /// Without memory for one side a join writes it to temporary files, exchanged between partitions or not.
 #[tokio::test]
-async fn a_nested_loop_join_spills() {
+async fn a_nested_loop_join_spills_or_says_that_memory_ran_out() {
     let join = "SELECT count(*) FROM (SELECT value, repeat('x', 200) AS w FROM generate_series(1, 60000) GROUP BY 1, 2) a \
                 JOIN (SELECT DISTINCT value FROM generate_series(1, 20)) b ON a.value < b.value AND length(a.w) > 0";
     let fixture = fixture().await;
-    let mut request = fixture.request(join);
-    request.limits = QueryLimits { memory_bytes: 8 << 20, spill_bytes: 1 << 30, ..LIMITS };
-    let planned = fixture.engine.plan(request).await.expect("plans");
-    assert_eq!(run(planned.as_ref(), Vec::new()).await.expect("answers"), ["190"]);
+    let with = async |memory_bytes, spill_bytes| {
+        let mut request = fixture.request(join);
+        request.limits = QueryLimits { memory_bytes, spill_bytes, ..LIMITS };
+        let planned = fixture.engine.plan(request).await?;
+        run(planned.as_ref(), Vec::new()).await
+    };
+    assert_eq!(with(8 << 20, 1 << 30).await.unwrap(), ["190"]);
+    match with(256 << 10, 1 << 10).await {
+        Ok(rows) => assert_eq!(rows, ["190"]),
+        Err(error) => assert_eq!(error.code, "MW0811", "{error}"),
+    }
 }

@@ -16,7 +16,7 @@ fn events(unique: bool) -> Table {
     )
 }
 
-pub(super) fn batch(ids: &[i64], who: &str) -> RecordBatch {
+fn batch(ids: &[i64], who: &str) -> RecordBatch {
     let schema =
         Schema::new(vec![ArrowField::new("id", DataType::Int64, true), ArrowField::new("who", DataType::Utf8, true)]);
     let who = StringArray::from(vec![who; ids.len()]);
@@ -24,7 +24,7 @@ pub(super) fn batch(ids: &[i64], who: &str) -> RecordBatch {
 }
 
 impl Mesh {
-    pub(super) fn append(&self, run: &str, unique: bool, batch: RecordBatch) -> Append {
+    fn append(&self, run: &str, unique: bool, batch: RecordBatch) -> Append {
         let mut spec = self.spec(run, None, events(unique), "");
         spec.outputs[0].mode = Mode::Append;
         Append { spec, batches: vec![batch] }
