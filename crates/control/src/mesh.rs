@@ -23,6 +23,7 @@ pub use self::reader::MeshReader;
 use crate::platform::Ports;
 use crate::port::audit::AuditSink;
 use crate::port::state::Applied;
+use crate::storage;
 
 pub struct MeshService {
     ports: Ports,
@@ -56,7 +57,8 @@ impl MeshService {
         self.reader.applied().await
     }
 
-    /// What applying `declared` would change, and what stands against it.
+    /// What applying `declared` would change, and what stands against it. Connects to nothing: whoever may plan must not
+    /// send the server, with its secrets, to a store of their choice.
     pub async fn plan(&self, subject: &Subject, declared: &Mesh, prune: bool) -> Result<Planned> {
         let share = Share::of(subject, declared)?;
         let applied = self.reader.applied().await?;
@@ -64,8 +66,8 @@ impl MeshService {
         Ok(Planned { base: applied.revision, plan })
     }
 
-    /// Applies in one transaction, if the state is still at `base` (else MW0410) and nothing stands against it (else
-    /// MW0320 with every problem). Applying what is applied already does nothing, whatever `base` is: a client that did
+    /// Applies in one transaction, if the state is still at `base` (else MW0410), nothing stands against it (else MW0320
+    /// with every problem), and buckets that are to hold tables from now on are fit for it. Applying what is applied already does nothing, whatever `base` is: a client that did
     /// not hear the answer may ask again.
     pub async fn apply(
         &self,
@@ -97,6 +99,7 @@ impl MeshService {
         let ids = Ids { clock: &*self.ports.clock, entropy: &*self.ports.entropy };
         let mut next = plan::assign_ids(applied.mesh.as_ref(), &share.mesh, prune, ids);
         next.id = Some(applied.mesh_id.clone());
+        storage::probe_changed(&*self.ports.storage, &applied, &next).await?;
         let changes = serde_json::to_value(&plan.changes)
             .map_err(|error| Error::internal("MW0409", format!("a plan cannot be written: {error}")))?;
         let now = self.ports.clock.now();

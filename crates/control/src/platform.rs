@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meshwork_core::effect::{Clock, Entropy};
 
-use crate::port::data::{QueryEngine, RunEngine, SqlChecker};
+use crate::port::data::{QueryEngine, RunEngine, SqlChecker, StorageProbe};
 use crate::port::state::{AgreementState, AuditState, CredentialState, MeshState, PublicationState, RunLedger};
 
 /// Everything outside that the use cases need.
@@ -19,6 +19,7 @@ pub struct Ports {
     pub query: Arc<dyn QueryEngine>,
     pub run: Arc<dyn RunEngine>,
     pub sql: Arc<dyn SqlChecker>,
+    pub storage: Arc<dyn StorageProbe>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
 }

@@ -22,6 +22,8 @@ pub struct Mesh {
     pub description: Option<String>,
     /// Storage root of domains without one of their own.
     pub storage: Storage,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_place: Option<Place>,
     /// Stores that were a root once and are none now: what was published there is still read. Kept by `apply`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_storage: Vec<StorageRoot>,
@@ -62,6 +64,14 @@ impl Mesh {
         })
     }
 
+    /// Where a root of this namespace is declared.
+    pub fn storage_place(&self, namespace: &str) -> Option<&Place> {
+        match namespace {
+            MESH_NAMESPACE => self.storage_place.as_ref(),
+            domain => self.domain(domain)?.storage_place.as_ref(),
+        }
+    }
+
     pub fn products(&self) -> impl Iterator<Item = (&Domain, &Product)> {
         self.domains.values().flat_map(|d| d.products.values().map(move |p| (d, p)))
     }
@@ -94,6 +104,8 @@ pub struct Domain {
     /// Its own storage root, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_place: Option<Place>,
     /// As of the mesh, for products that do not say otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<u64>,

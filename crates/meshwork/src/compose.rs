@@ -156,6 +156,7 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         query: engine.clone(),
         run: writer,
         sql: engine,
+        storage: stores.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
     };

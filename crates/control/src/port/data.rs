@@ -15,7 +15,7 @@ use meshwork_core::effect::Timestamp;
 use meshwork_core::egress::Egress;
 use meshwork_core::error::{Diagnostic, Place, Result};
 use meshwork_core::filter::RowFilter;
-use meshwork_core::id::{ColumnId, OutputId, RunId};
+use meshwork_core::id::{ColumnId, MeshId, OutputId, RunId};
 use meshwork_core::limits::Limits;
 use meshwork_core::lineage::{ColumnLineage, Inherited};
 use meshwork_core::mask::Mask;
@@ -335,6 +335,13 @@ pub struct StorageSpec {
 pub trait StorageDirectory: Send + Sync {
     /// By the URL that tables name; `None` for one that this mesh never had.
     async fn storage(&self, url: &str) -> Result<Option<StorageSpec>>;
+}
+
+/// Asks the store behind a root on S3 for what every commit rests on.
+#[async_trait]
+pub trait StorageProbe: Send + Sync {
+    /// That it answers these credentials, takes writes, creates an object only once, and is no other mesh's root.
+    async fn probe(&self, storage: &StorageSpec, mesh: &MeshId) -> Result<()>;
 }
 
 /// Rows of one output that are to leave the quarantine of an earlier run. The other outputs stay as they are.

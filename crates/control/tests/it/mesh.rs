@@ -1,9 +1,11 @@
 use meshwork_control::audit::AuditQuery;
 use meshwork_control::port::state::{MeshState as _, RunLedger as _};
+use meshwork_core::Place;
 use meshwork_core::audit::Kind;
-use meshwork_core::mesh::{Mesh, PolicyFile};
+use meshwork_core::mesh::{Mesh, PolicyFile, S3Connection};
 use meshwork_core::principal::Subject;
 use meshwork_core::publication::TableLocation;
+use meshwork_core::storage::{S3Storage, Storage};
 use meshwork_testkit::{contract, domain, field, mesh, moment, name, output, product, publication, report, run};
 
 use crate::platform::platform;
@@ -105,6 +107,48 @@ async fn members_apply_their_domain_and_nothing_else() {
     let applied = applied.mesh.as_ref().expect("applied");
     assert_eq!(applied.domain("hr"), Some(&with_ids(&both, applied, "hr")));
     assert_eq!(applied.domain("sales").expect("there").members, ["bob"]);
+}
+
+#[tokio::test]
+async fn a_bucket_is_asked_before_tables_may_lie_in_it() {
+    let platform = platform().await;
+    let place = Place { path: "domains/sales/domain.yaml".to_owned(), line: 3, column: 10 };
+    let stored = |url: &str, region: &str| {
+        let connection = S3Connection { region: Some(region.to_owned()), ..S3Connection::default() };
+        let mut mesh = declared();
+        let sales = mesh.domains.get_mut("sales").expect("there");
+        sales.storage = Some(Storage::S3(S3Storage { url: url.to_owned(), connection }));
+        sales.storage_place = Some(place.clone());
+        mesh
+    };
+    let asked = || std::mem::take(&mut *platform.storage.probed.lock().expect("free")).len();
+    let apply = |mesh: Mesh, base: u64| {
+        let platform = &platform;
+        async move { platform.mesh.apply(&admin(), &admin(), &mesh, base, false).await.map(|outcome| outcome.revision) }
+    };
+    // To plan asks nobody, to apply asks the store: nothing is recorded where that is not fit.
+    platform.mesh.plan(&admin(), &stored("s3://broken/", "a"), false).await.expect("planned");
+    assert_eq!(asked(), 0);
+    let error = apply(stored("s3://broken/", "a"), 0).await.expect_err("refused");
+    assert_eq!((error.code.as_str(), error.place.as_ref()), ("MW0617", Some(&place)));
+    assert_eq!((asked(), platform.mesh.applied().await.expect("read").revision), (1, 0));
+    let query = AuditQuery { kind: Some(Kind::Apply), ..AuditQuery::default() };
+    assert!(platform.audit.query(&query).await.expect("read").is_empty());
+
+    assert_eq!((apply(stored("s3://lake/", "a"), 0).await, asked()), (Ok(1), 1));
+    let mut more = stored("s3://lake/", "a");
+    more.domains.insert(name("hr"), domain("hr", []));
+    assert_eq!((apply(more.clone(), 1).await, asked()), (Ok(2), 0), "it is known");
+    // Another way to the same root, and another root.
+    assert_eq!((apply(stored("s3://lake/", "b"), 2).await, asked()), (Ok(3), 1));
+    assert_eq!((apply(stored("s3://sea/", "b"), 3).await, asked()), (Ok(4), 1));
+    assert_eq!(apply(stored("s3://broken/", "b"), 4).await.expect_err("refused").code, "MW0617");
+    // Whoever may not say where a domain stores gets no store asked.
+    asked();
+    let mesh = stored("s3://broken/", "b");
+    let ana = seller(&mesh);
+    assert_eq!(platform.mesh.apply(&ana, &ana, &mesh, 4, false).await.expect_err("refused").code, "MW0741");
+    assert_eq!(asked(), 0);
 }
 
 /// A domain as declared, with the id that it was given.

@@ -7,14 +7,15 @@ use meshwork_control::audit::AuditService;
 use meshwork_control::mesh::{MeshReader, MeshService};
 use meshwork_control::platform::Ports;
 use meshwork_control::port::data::{
-    PlanRequest, PlannedQuery, QueryEngine, RunEngine, RunObserver, RunSpec, SqlCheck, SqlChecker, TableLayout,
-    Vacuumed,
+    PlanRequest, PlannedQuery, QueryEngine, RunEngine, RunObserver, RunSpec, SqlCheck, SqlChecker, StorageProbe,
+    StorageSpec, TableLayout, Vacuumed,
 };
 use meshwork_core::contract::Table;
 use meshwork_core::error::{Diagnostic, Error, Place, Result};
-use meshwork_core::id::{Ids, RunId};
+use meshwork_core::id::{Ids, MeshId, RunId};
 use meshwork_core::publication::TableLocation;
 use meshwork_core::run::{OutputReport, RunReport};
+use meshwork_core::storage::StorageRoot;
 use meshwork_store::SqliteState;
 use meshwork_testkit::{SeededEntropy, TestClock};
 
@@ -45,6 +46,7 @@ pub async fn platform() -> Platform {
         query: storage.clone(),
         run: storage.clone(),
         sql: storage.clone(),
+        storage: storage.clone(),
         clock,
         entropy,
     };
@@ -56,6 +58,8 @@ pub async fn platform() -> Platform {
 /// Tables in storage with the versions that somebody has committed.
 #[derive(Default)]
 pub struct Storage {
+    /// Roots whose store was asked what it does; those of the bucket `broken` are not fit.
+    pub probed: Mutex<Vec<StorageRoot>>,
     pub commits: Mutex<Vec<(TableLocation, Vec<u64>)>>,
 }
 
@@ -109,5 +113,16 @@ impl SqlChecker for Storage {
     }
     fn check_clause_sql(&self, _: &str, _: &Place, _: &Table) -> Vec<Diagnostic> {
         Vec::new()
+    }
+}
+
+#[async_trait]
+impl StorageProbe for Storage {
+    async fn probe(&self, storage: &StorageSpec, _: &MeshId) -> Result<()> {
+        self.probed.lock().expect("free").push(storage.root.clone());
+        match storage.root.storage.url.starts_with("s3://broken/") {
+            true => Err(Error::environment("MW0617", "it creates twice")),
+            false => Ok(()),
+        }
     }
 }

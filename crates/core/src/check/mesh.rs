@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::classifications::Classifications;
 use super::contracts::referenced;
-use super::declared::{self, Declared};
+use super::declared::{self, Declared, MESH};
 use super::index::Index;
 use super::inputs::{Inputs, Reads};
 use super::modes;
@@ -42,6 +42,7 @@ pub(super) fn assemble(
         name: manifest.name.value.clone(),
         description: manifest.description.clone(),
         storage: value(manifest.storage.as_ref()).unwrap_or_else(|| DEFAULT_STORAGE.into()),
+        storage_place: manifest.storage.as_ref().map(|storage| storage.span.place(MESH)),
         former_storage: Vec::new(),
         egress: Egress(manifest.egress.clone()),
         retention: value(manifest.retention.as_ref()),
@@ -60,6 +61,7 @@ pub(super) fn without_domains(declared: &Declared) -> Mesh {
         name: name.or_else(|| Name::new("mesh").ok()).expect("`mesh` is a name"),
         description: None,
         storage: DEFAULT_STORAGE.into(),
+        storage_place: None,
         former_storage: Vec::new(),
         egress: Egress::default(),
         retention: None,
@@ -90,6 +92,7 @@ fn domain(
         owner: manifest.owner.value.clone(),
         members: manifest.members.clone(),
         storage: value(manifest.storage.as_ref()),
+        storage_place: manifest.storage.as_ref().map(|storage| storage.span.place(&found.path)),
         retention: value(manifest.retention.as_ref()),
         connections: manifest
             .connections

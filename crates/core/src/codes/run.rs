@@ -71,7 +71,8 @@ pub const CODES: &[CodeInfo] = &[
         title: "a store that does not create an object only once",
         help: "Every commit of a table creates one object of the log, on condition that it is not there yet \
                (`If-None-Match: *`). The store behind this storage root let several writers do it, or put a second object over \
-               the first: two runs could overwrite each other's commit unseen, so nothing is written there. Use a store that \
+               the first: two runs could overwrite each other's commit unseen, so nothing is written there, and `apply` does not \
+               take it as storage. Use a store that \
                honours the condition: AWS S3, MinIO, Ceph, Cloudflare R2, versitygw. A gateway or proxy before it may drop the \
                header. `meshwork doctor` asks the store again.",
     },

@@ -63,6 +63,14 @@ pub(super) async fn examine(bucket: &Bucket) -> Result<Option<String>> {
     Ok(owner.map(|owner| owner.mesh_id))
 }
 
+/// Whether this mesh may keep tables there. Claims nothing.
+pub(super) async fn fit(bucket: &Bucket, mesh: &str) -> Result<()> {
+    if let Some(owner) = read(bucket).await? {
+        only_ours(bucket, owner, mesh)?;
+    }
+    probe(bucket, mesh).await
+}
+
 fn path(bucket: &Bucket) -> Path {
     bucket.path("_meshwork/owner.json")
 }

@@ -6,7 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use meshwork_control::port::data::{StorageDirectory, StorageSpec};
+use meshwork_control::port::data::{StorageDirectory, StorageProbe, StorageSpec};
+use meshwork_core::id::MeshId;
 use meshwork_core::publication::TableLocation;
 use meshwork_core::{Error, Result};
 use tokio::sync::Mutex;
@@ -21,6 +22,8 @@ pub struct Stores {
     secrets: Secrets,
     patience: Patience,
     open: Mutex<HashMap<String, (StorageSpec, Arc<Bucket>)>>,
+    /// Held by who probes: two in one process would take each other's object for a second writer's.
+    probing: Mutex<()>,
 }
 
 impl fmt::Debug for Stores {
@@ -31,7 +34,7 @@ impl fmt::Debug for Stores {
 
 impl Stores {
     pub fn new(directory: Arc<dyn StorageDirectory>, secrets: Secrets) -> Self {
-        Self { directory, secrets, patience: Patience::default(), open: Mutex::default() }
+        Self { directory, secrets, patience: Patience::default(), open: Mutex::default(), probing: Mutex::default() }
     }
 
     /// Those that were given, and no others.
@@ -89,6 +92,15 @@ impl Stores {
             Some(bucket) => owner::examine(&bucket).await,
             None => Ok(None),
         }
+    }
+}
+
+#[async_trait]
+impl StorageProbe for Stores {
+    async fn probe(&self, storage: &StorageSpec, mesh: &MeshId) -> Result<()> {
+        let bucket = Bucket::open(storage, &self.secrets, self.patience).await?;
+        let _alone = self.probing.lock().await;
+        owner::fit(&bucket, mesh.as_str()).await
     }
 }
 

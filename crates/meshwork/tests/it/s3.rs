@@ -1,11 +1,13 @@
 //! Domains whose tables lie in a bucket, end to end: runs, queries on the ports, crashes, backup, and who may write where.
 
+mod apply;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use meshwork_testkit::{Fault, S3, S3Proxy};
 
-use crate::mesh::{Mesh, PRODUCT, good_rows};
+use crate::mesh::{Mesh, PRODUCT, Said, good_rows};
 use crate::redteam::people::PASSWORD;
 
 /// The shop, which keeps its tables in the bucket `lake` behind a proxy.
@@ -17,9 +19,13 @@ struct Lake {
 
 impl Lake {
     fn shop() -> Self {
+        Self::of(Mesh::shop())
+    }
+
+    /// Of a shop that nothing is applied of yet.
+    fn of(mesh: Mesh) -> Self {
         let server = S3::start(&["lake"]).expect("an S3 server");
         let proxy = S3Proxy::start(server.port()).expect("a proxy");
-        let mesh = Mesh::shop();
         let lake = Self { server, proxy, mesh };
         lake.join(&lake.mesh);
         lake
@@ -52,6 +58,18 @@ impl Lake {
         )
     }
 
+    /// From now on the store does not know the condition of a `PUT`: what is there gives way.
+    fn create_twice(&self) {
+        let folder = self.server.bucket("lake");
+        self.proxy.decide(move |request| {
+            if request.is_create() {
+                let key = request.path.trim_start_matches("/lake/").split('?').next().unwrap_or_default();
+                let _ = std::fs::remove_file(folder.join(key));
+            }
+            Fault::Pass
+        });
+    }
+
     /// Data files that no log names, and parts of uploads.
     fn orphans(&self) -> BTreeSet<String> {
         let bucket = self.server.bucket("lake");
@@ -65,7 +83,7 @@ impl Lake {
                         known.insert(path.to_owned());
                     }
                 }
-            } else if !name.contains("/_meshwork/") {
+            } else if !name.contains("/_meshwork/") && !name.contains("/quarantine/") {
                 found.insert(name);
             }
         });
@@ -224,24 +242,25 @@ fn a_root_belongs_to_one_mesh() {
     let lake = Lake::published();
     let second = Mesh::shop();
     lake.join(&second);
+    let taken = |said: Said| {
+        assert!(said.err.contains("MW0408") && said.err.contains("s3://lake/shop/"), "{}", said.err);
+    };
+    taken(second.fails(5, &["apply"]));
+    // Both may apply while it is nobody's; the first to run has it.
+    let owner = lake.server.bucket("lake/shop/_meshwork/owner.json");
+    let ours = std::fs::read(&owner).expect("claimed");
+    std::fs::remove_file(&owner).expect("removed");
     second.ok(&["apply"]);
-    let said = second.fails(5, &["run", PRODUCT]);
-    assert!(said.err.contains("MW0408") && said.err.contains("s3://lake/shop/"), "{}", said.err);
+    std::fs::write(&owner, ours).expect("written");
+    taken(second.fails(5, &["run", PRODUCT]));
     lake.mesh.ok(&["run", PRODUCT]);
 }
 
 #[test]
 fn a_store_that_creates_twice_is_refused_by_run_and_doctor() {
     let lake = Lake::shop();
-    let folder = lake.server.bucket("lake");
-    lake.proxy.decide(move |request| {
-        if request.is_create() {
-            let key = request.path.trim_start_matches("/lake/").split('?').next().unwrap_or_default();
-            let _ = std::fs::remove_file(folder.join(key));
-        }
-        Fault::Pass
-    });
     lake.mesh.ok(&["apply"]);
+    lake.create_twice();
     assert!(lake.mesh.fails(3, &["run", PRODUCT]).err.contains("MW0617"));
     let doctor = lake.mesh.meshwork(&["doctor"]);
     assert!(doctor.code == Some(1) && doctor.out.contains("MW0617"), "{doctor:?}");

@@ -27,7 +27,7 @@ use meshwork_control::platform::Ports;
 use meshwork_control::port::backup::{ArchivePlan, Archiver, ByteStream};
 use meshwork_control::port::data::{
     BatchStream, PlanRequest, PlannedQuery, QueryEngine, QueryLimits, RunEngine, RunLimits, RunObserver, RunSpec,
-    SqlCheck, SqlChecker, TableLayout, TableUse, Vacuumed,
+    SqlCheck, SqlChecker, StorageProbe, StorageSpec, TableLayout, TableUse, Vacuumed,
 };
 use meshwork_control::port::process::{RunChild, RunProcess};
 use meshwork_control::port::state::{AgreementState, MeshState, RunLedger};
@@ -36,7 +36,7 @@ use meshwork_control::query::{QueryService, QuerySettings};
 use meshwork_control::run::{RunPorts, RunService, RunSettings};
 use meshwork_core::contract::Table;
 use meshwork_core::effect::NoFaults;
-use meshwork_core::id::{ColumnId, DomainId, Ids, OutputId, ProductId, RunId};
+use meshwork_core::id::{ColumnId, DomainId, Ids, MeshId, OutputId, ProductId, RunId};
 use meshwork_core::mesh::Mesh;
 use meshwork_core::policy::MeshKey;
 use meshwork_core::principal::{Grantee, Principal, Subject};
@@ -102,6 +102,7 @@ impl World {
             query: Arc::new(Engine),
             run: Arc::new(Engine),
             sql: Arc::new(Engine),
+            storage: Arc::new(Engine),
             clock: clock.clone(),
             entropy: entropy.clone(),
         };
@@ -429,6 +430,13 @@ impl SqlChecker for Engine {
     }
     fn check_clause_sql(&self, _: &str, _: &Place, _: &Table) -> Vec<Diagnostic> {
         Vec::new()
+    }
+}
+
+#[async_trait]
+impl StorageProbe for Engine {
+    async fn probe(&self, _: &StorageSpec, _: &MeshId) -> Result<()> {
+        Ok(())
     }
 }
 
