@@ -2,6 +2,7 @@
 //! long. Everything here fails within a bounded time.
 
 pub mod egress;
+pub mod pause;
 pub mod s3;
 pub mod tls;
 

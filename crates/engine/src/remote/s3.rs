@@ -1,16 +1,25 @@
 //! S3-compatible stores.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use meshwork_core::egress::{Egress, Port};
 use meshwork_core::mesh::S3Connection;
 use meshwork_core::{Error, Result};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
-use object_store::client::{ClientOptions, HttpClient, HttpConnector};
+use object_store::client::{
+    ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
 use object_store::{BackoffConfig, RetryConfig};
+use reqwest::{Method, StatusCode};
+use tokio::time::Instant;
 
 use super::Patience;
 use super::egress::{Resolver, addresses};
+use super::pause;
 use super::tls::{self, Trust};
 use crate::source::Secrets;
 
@@ -110,8 +119,78 @@ struct Connector(reqwest::Client);
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.0.clone()))
+        Ok(HttpClient::new(Heeding { client: self.0.clone(), until: Mutex::default() }))
     }
+}
+
+/// Leaves an object alone for as long as its store asks, which object_store does not look at. The pause counts as a part of
+/// the time that it has for all attempts.
+#[derive(Debug)]
+struct Heeding {
+    client: reqwest::Client,
+    /// By method and address.
+    until: Mutex<HashMap<(Method, String), Instant>>,
+}
+
+#[async_trait]
+impl HttpService for Heeding {
+    async fn call(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
+        let asked = (request.method().clone(), request.uri().to_string());
+        let until = self.until().remove(&asked);
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
+        let response = self.client.call(request).await?;
+        let status = response.status();
+        let is_busy = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        match pause::asked(response.headers()).filter(|_| is_busy) {
+            None => Ok(response),
+            Some(pause) if pause > pause::LONGEST => {
+                Err(HttpError::new(HttpErrorKind::Unknown, PutOff { status, pause }))
+            }
+            Some(pause) => {
+                let now = Instant::now();
+                let mut until = self.until();
+                // Of requests that were given up.
+                until.retain(|_, moment| *moment > now);
+                until.insert(asked, now + pause);
+                Ok(response)
+            }
+        }
+    }
+}
+
+impl Heeding {
+    fn until(&self) -> MutexGuard<'_, HashMap<(Method, String), Instant>> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a store answers that asks for more time than anybody here has. Of a kind that is not tried again.
+#[derive(Debug)]
+struct PutOff {
+    status: StatusCode,
+    pause: Duration,
+}
+
+impl fmt::Display for PutOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "status code: {}, not before {} s have passed", self.status, self.pause.as_secs())
+    }
+}
+
+impl std::error::Error for PutOff {}
+
+/// Whether the store has asked not to be asked again for longer than that would be of use.
+pub fn puts_off(error: &object_store::Error) -> bool {
+    let mut next = std::error::Error::source(error);
+    while let Some(inner) = next {
+        if inner.is::<PutOff>() {
+            return true;
+        }
+        next = inner.source();
+    }
+    false
 }
 
 /// What a store answered, in our words: its own may hold keys and request ids, which help nobody.

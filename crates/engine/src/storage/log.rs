@@ -26,6 +26,7 @@ use super::durable::DurableLocal;
 use super::fault::storage_error;
 use super::site::Site;
 use super::stores::Stores;
+use crate::remote::s3;
 
 #[derive(Clone, Debug)]
 pub struct TableLog {
@@ -300,7 +301,7 @@ impl TableLog {
             // A store may refuse two writers at once (409), or take an entry and never say so.
             match self.store().head(&entry).await {
                 Ok(_) if self.bucket().is_some() => return Ok(Put::Taken),
-                _ if attempts == 0 => return Err(self.fault("committing to", &error)),
+                _ if attempts == 0 || s3::puts_off(&error) => return Err(self.fault("committing to", &error)),
                 _ => {
                     tokio::time::sleep(pause).await;
                     pause *= 2;

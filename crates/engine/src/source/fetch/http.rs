@@ -11,13 +11,12 @@ use url::Url;
 
 use super::{Access, Fetched, Meter, Spooled};
 use crate::remote::egress::addresses;
+use crate::remote::pause;
 use crate::remote::tls::{self, Trust};
 use crate::source::Identity;
 use crate::source::file::SourceFile;
 
 const MAX_REDIRECTS: usize = 5;
-/// A server may ask for a longer pause than this; then the run gives up instead.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) async fn fetch(
     access: &Access,
@@ -84,7 +83,7 @@ impl Attempts {
             Failure::Passing { error, wait } => (error, wait.unwrap_or(self.pause)),
         };
         self.left = self.left.saturating_sub(1);
-        if self.left == 0 || wait > LONGEST_PAUSE {
+        if self.left == 0 || wait > pause::LONGEST {
             return Err(error);
         }
         tokio::time::sleep(wait).await;
@@ -250,7 +249,6 @@ impl Transfer<'_> {
     }
 
     fn status(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
-        let after = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         let code = status.as_u16();
         let error = |code: &str, what: String, hint: &str| Error::environment(code, what).hint(hint);
         match code {
@@ -260,7 +258,7 @@ impl Transfer<'_> {
                     format!("`{}`: the server cannot answer now (status {code})", self.name),
                     "run again later; the publication before is still served",
                 ),
-                wait: after.map(Duration::from_secs),
+                wait: pause::asked(headers),
             },
             401 | 403 => Failure::Final(error(
                 "MW0542",

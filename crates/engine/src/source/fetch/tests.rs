@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use meshwork_core::egress::Destination;
 use meshwork_core::mesh::{HttpConnection, S3Connection};
-use meshwork_testkit::{S3, Web, WebAnswer, WebRequest};
+use meshwork_testkit::{Fault, S3, S3Proxy, Web, WebAnswer, WebRequest};
 
 use super::*;
 
@@ -113,6 +113,60 @@ async fn faults_are_told_within_the_time() {
     }
     let web = serve(|_, before| if before < 2 { WebAnswer::status("502 Bad Gateway") } else { WebAnswer::ok(BODY) });
     assert_eq!(from(&web, "/a.csv").await.as_deref(), Ok(BODY), "a fault that passes");
+}
+
+const BUSY: &str = "503 Service Unavailable";
+const NOW: &str = "Fri, 31 Dec 1999 23:59:50 GMT";
+const SECOND: Duration = Duration::from_secs(1);
+
+/// In seconds or until a date; one that asks for too much is given up at once.
+#[tokio::test]
+async fn a_server_that_asks_for_a_pause_gets_it() {
+    for after in ["1", "Fri, 31 Dec 1999 23:59:51 GMT"] {
+        let web = serve(move |_, before| match before {
+            0 => WebAnswer::status(BUSY).header("date", NOW).header("retry-after", after),
+            _ => WebAnswer::ok(BODY),
+        });
+        let began = Instant::now();
+        assert_eq!(from(&web, "/a.csv").await.as_deref(), Ok(BODY), "{after}");
+        assert!((SECOND..3 * SECOND).contains(&began.elapsed()), "{after}: {:?}", began.elapsed());
+    }
+    let web = serve(|_, _| {
+        WebAnswer::status(BUSY).header("date", NOW).header("retry-after", "Sat, 01 Jan 2000 00:10:00 GMT")
+    });
+    assert_eq!(from(&web, "/a.csv").await.expect_err("too long").code, "MW0542");
+    assert_eq!(web.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_asks_for_a_pause_gets_it() {
+    let server = S3::start(&["lake"]).expect("versitygw");
+    std::fs::write(server.bucket("lake").join("a.csv"), BODY).expect("writes");
+    let proxy = S3Proxy::start(server.port()).expect("a proxy");
+    let connection = S3Connection {
+        endpoint: Some(proxy.endpoint()),
+        access_key_id: Some("${secret:id}".into()),
+        secret_access_key: Some("${secret:key}".into()),
+        ..S3Connection::default()
+    };
+    let spec = FilesSpec::S3 { url: "s3://lake/a.csv".into(), connection, egress: listed(&["127.0.0.1"]) };
+    let later =
+        |after: &str| Fault::Answer("503 Slow Down", vec![("date", NOW.to_owned()), ("retry-after", after.to_owned())]);
+    for after in ["1", "Fri, 31 Dec 1999 23:59:51 GMT"] {
+        proxy.fail(1, later(after), |request| request.method == "GET");
+        let began = Instant::now();
+        assert_eq!(fetched(&spec).await.expect("fetches")[0].1, BODY, "{after}");
+        assert!((SECOND..3 * SECOND).contains(&began.elapsed()), "{after}: {:?}", began.elapsed());
+    }
+    proxy.fail(usize::MAX, later("600"), |_| true);
+    proxy.requests();
+    let began = Instant::now();
+    assert_eq!(fetched(&spec).await.expect_err("too long").code, "MW0542");
+    assert!(proxy.requests().len() == 1 && began.elapsed() < SECOND, "{:?}", began.elapsed());
+    // One who asks for a second with every answer gets no more of them than there are attempts.
+    proxy.fail(usize::MAX, later("1"), |_| true);
+    assert_eq!(fetched(&spec).await.expect_err("for good").code, "MW0542");
+    assert!(proxy.requests().len() <= 3 && began.elapsed() < 5 * SECOND, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -262,6 +262,25 @@ async fn faults_of(mode: Mode) {
     }
 }
 
+/// A store that says when a commit may come again gets it then; one that says tomorrow is not asked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_waits_as_long_as_its_store_asks() {
+    let mut lake = Lake::new(Mode::Full);
+    let later = |seconds: &str| Fault::Answer("503 Slow Down", vec![("retry-after", seconds.to_owned())]);
+    lake.put("a.csv", "1,1");
+    lake.proxy.fail(1, later("1"), is_commit);
+    let began = std::time::Instant::now();
+    lake.run().await.expect("runs");
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    lake.put("b.csv", "2,2");
+    lake.proxy.fail(usize::MAX, later("86400"), is_commit);
+    lake.proxy.requests();
+    assert_eq!(lake.run().await.expect_err("tomorrow").code, "MW0542");
+    let commits = lake.proxy.requests().iter().filter(|request| is_commit(request)).count();
+    assert_eq!(commits, 2, "the commit and its parent's second attempt");
+    assert_eq!(lake.rows().await, [(1, 1)]);
+}
+
 #[tokio::test]
 async fn an_upload_that_never_ended_is_collected() {
     let mut lake = Lake::new(Mode::Full);
