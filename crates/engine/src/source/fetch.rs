@@ -108,6 +108,11 @@ pub async fn listed(access: &Access, url: &str, connection: &S3Connection, egres
     s3::names(access, url, connection, egress).await
 }
 
+/// Whether a folder of a bucket is a Delta table: for `init`.
+pub async fn is_delta(access: &Access, url: &str, connection: &S3Connection, egress: &Egress) -> Result<bool> {
+    s3::is_there(access, &format!("{}/_delta_log", url.trim_end_matches('/')), connection, egress).await
+}
+
 fn of_input(input: &str, error: Error) -> Error {
     Error { message: format!("input `{input}`: {}", error.message), ..error }
 }

@@ -190,6 +190,68 @@ fn a_folder_of_avro_parquet_and_delta() {
     assert_eq!(alone.ok(&["sql", "-o", "csv", "-c", "SELECT count(*) AS n FROM lake.orders"]), "n\n3\n");
 }
 
+#[test]
+fn a_delta_table_in_a_bucket() {
+    let published = Mesh::published();
+    let log = walk(published.path()).into_iter().find(|path| path.ends_with("_delta_log")).expect("a table");
+    let table = log.parent().expect("a table");
+    let store = S3::start(&["lake"]).expect("versitygw");
+    let bucket = store.bucket("lake");
+    for entry in walk(table).into_iter().filter(|path| path.is_file()) {
+        let to = bucket.join("tables/orders").join(entry.strip_prefix(table).expect("inside"));
+        std::fs::create_dir_all(to.parent().expect("a folder")).expect("made");
+        std::fs::copy(&entry, to).expect("copied");
+    }
+    std::fs::write(bucket.join("tables/rates.csv"), "id,rate\n1,0.5\n2,0.7\n").expect("written");
+    let env = [("AWS_ACCESS_KEY_ID", S3::KEY_ID), ("AWS_SECRET_ACCESS_KEY", S3::KEY)];
+    let at = |path: &str| format!("s3://lake/{path}?endpoint={}", store.endpoint());
+    let ok = |mesh: &Mesh, args: &[&str]| {
+        let said = mesh.with_env(&env, args);
+        assert_eq!(said.code, Some(0), "{args:?}: {}{}", said.out, said.err);
+    };
+    let mesh = Mesh::empty();
+    ok(&mesh, &["init", "--from", &at("tables/orders"), "--domain", "lake", "--product", "sales"]);
+    let source = ["type: delta", "path: \"s3://lake/tables/orders\"", "connection: lake"];
+    contains(&read(&mesh, "domains/lake/sales/product.yaml"), &source);
+    mesh.ok(&["apply"]);
+    mesh.ok(&["run", "lake.sales"]);
+    let count = |table: &str| mesh.ok(&["sql", "-o", "csv", "-c", &format!("SELECT count(*) AS n FROM lake.{table}")]);
+    assert_eq!(count("orders"), "n\n3\n");
+    // The table among other files, and by itself with a stroke at its end.
+    let other = Mesh::empty();
+    ok(&other, &["init", "--from", &at("tables/"), "--domain", "lake", "--product", "all"]);
+    contains(&read(&other, "domains/lake/all/product.yaml"), &source);
+    contains(&read(&other, "domains/lake/all/product.yaml"), &["path: \"s3://lake/tables/rates.csv\""]);
+    ok(&other, &["new", "product", "lake.again", "--from", &at("tables/orders/")]);
+    contains(&read(&other, "domains/lake/again/product.yaml"), &source);
+
+    // The same as the data of a contract, by address and as its own server.
+    let contract = mesh.path().join("domains/lake/sales/orders.contract.yaml");
+    let path = contract.to_str().expect("a path");
+    for data in [at("tables/orders"), at("tables/orders/")] {
+        ok(&mesh, &["contract", "test", path, "--data", &data]);
+    }
+    let narrower = std::fs::read_to_string(&contract)
+        .expect("there")
+        .replace("quality:\n", "quality:\n  - range: { field: order_id, max: 2 }\n");
+    std::fs::write(&contract, narrower).expect("written");
+    let said = mesh.with_env(&env, &["contract", "test", path, "--data", &at("tables/orders")]);
+    assert!(said.code == Some(1) && said.out.contains("range(order_id)"), "{}{}", said.out, said.err);
+    let several = mesh.with_env(&env, &["contract", "test", path, "--data", &at("tables/")]);
+    assert_eq!((several.code, several.error_code()), (Some(2), Some("MW1111")), "{}", several.err);
+    mesh.write(
+        "orders.odcs.yaml",
+        format!(
+            "apiVersion: v3.1.0\nkind: DataContract\nid: orders\nversion: 1.0.0\nstatus: active\nservers:\n  - server: lake\n    \
+             type: s3\n    location: s3://lake/tables/orders\n    endpointUrl: {}\n    format: delta\nschema:\n  - name: orders\n    \
+             properties:\n      - name: order_id\n        logicalType: integer\n        required: true\n        unique: true\n",
+            store.endpoint()
+        ),
+    );
+    let odcs = mesh.path().join("orders.odcs.yaml");
+    ok(&mesh, &["contract", "test", odcs.to_str().expect("a path")]);
+}
+
 /// Everything below a folder.
 fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();

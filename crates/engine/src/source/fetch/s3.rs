@@ -65,6 +65,16 @@ pub(super) async fn names(
     Ok(names)
 }
 
+/// Whether anything lies in a folder of a bucket.
+pub(super) async fn is_there(access: &Access, url: &str, connection: &S3Connection, egress: &Egress) -> Result<bool> {
+    let (bucket, folder) = parts(url)?;
+    let store = open(bucket, connection, &access.domain, &access.secrets, egress, access.patience).await?;
+    match store.list(Some(&location(url, folder)?)).next().await {
+        Some(Err(error)) => Err(fault(&format!("`{url}`"), &error)),
+        found => Ok(found.is_some()),
+    }
+}
+
 pub(super) async fn identities(
     access: &Access,
     url: &str,
@@ -90,9 +100,15 @@ pub(super) async fn identities(
 
 /// Bucket and key.
 fn parts(url: &str) -> Result<(&str, &str)> {
-    url.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(|| {
-        Error::check("MW0546", format!("`{url}` is not an address of objects")).hint("write `s3://bucket/key`")
-    })
+    url.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(|| no_address(url))
+}
+
+fn location(url: &str, key: &str) -> Result<Path> {
+    Path::parse(key).map_err(|_| no_address(url))
+}
+
+fn no_address(url: &str) -> Error {
+    Error::check("MW0546", format!("`{url}` is not an address of objects")).hint("write `s3://bucket/key`")
 }
 
 fn name(bucket: &str, object: &ObjectMeta) -> String {
@@ -101,14 +117,9 @@ fn name(bucket: &str, object: &ObjectMeta) -> String {
 
 async fn find(store: &AmazonS3, url: &str, key: &str) -> Result<Vec<ObjectMeta>> {
     let failed = |error: object_store::Error| fault(&format!("`{url}`"), &error);
-    let path = |text: &str| {
-        Path::parse(text).map_err(|_| {
-            Error::check("MW0546", format!("`{url}` is not an address of objects")).hint("write `s3://bucket/key`")
-        })
-    };
     let parts: Vec<&str> = key.split('/').collect();
     let Some(first) = parts.iter().position(|part| is_glob(part)) else {
-        let location = path(key)?;
+        let location = location(url, key)?;
         return match store.head(&location).await {
             Ok(object) => Ok(vec![object]),
             // The answer to HEAD has no body to say why: some stores answer so to credentials that they do not know.
@@ -120,7 +131,7 @@ async fn find(store: &AmazonS3, url: &str, key: &str) -> Result<Vec<ObjectMeta>>
         };
     };
     let prefix = parts[..first].join("/");
-    let prefix = if prefix.is_empty() { None } else { Some(path(&prefix)?) };
+    let prefix = if prefix.is_empty() { None } else { Some(location(url, &prefix)?) };
     let mut listed = store.list(prefix.as_ref());
     let mut found = Vec::new();
     while let Some(object) = listed.try_next().await.map_err(failed)? {

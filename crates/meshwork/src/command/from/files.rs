@@ -86,11 +86,7 @@ impl Found {
 
     /// The one table that they are, for commands that look at one.
     pub fn one(&self, name: &str) -> Result<Located> {
-        let [pattern] = self.patterns.as_slice() else {
-            let names: Vec<&str> = self.patterns.iter().map(|pattern| pattern.path.as_str()).collect();
-            return Err(Error::usage("MW1111", format!("{} holds several tables", self.title))
-                .hint(format!("name one of {}", names.join(", "))));
-        };
+        let pattern = only(&self.patterns, &self.title)?;
         Ok(Located { name: name.to_owned(), ..self.located(pattern, &pattern.path) })
     }
 
@@ -151,6 +147,16 @@ impl Found {
         }
         Ok(())
     }
+}
+
+/// The one table among what was found, for commands that look at one.
+pub(super) fn only<'p>(patterns: &'p [Pattern], title: &str) -> Result<&'p Pattern> {
+    let [pattern] = patterns else {
+        let names: Vec<&str> = patterns.iter().map(|pattern| pattern.path.as_str()).collect();
+        return Err(Error::usage("MW1111", format!("{title} holds several tables"))
+            .hint(format!("name one of {}", names.join(", "))));
+    };
+    Ok(pattern)
 }
 
 /// A database may be written to while it is copied.

@@ -10,14 +10,15 @@ use meshwork_core::infer::{Connected, table_name};
 use meshwork_core::mesh::{HttpConnection, S3Connection};
 use meshwork_core::name::Name;
 use meshwork_engine::infer::{Bounds, Examined, Located, Pattern, located, tables};
-use meshwork_engine::source::{Access, Secrets, listed};
+use meshwork_engine::source::{Access, is_delta, listed};
 
 use super::credential::{Credentials, decode};
+use super::files::only;
 use crate::config;
 use crate::output::Printer;
 
 /// More than so much is not fetched for a look.
-pub const FETCHED: u64 = 64 << 30;
+const FETCHED: u64 = 64 << 30;
 
 pub struct Remote {
     /// Without what opens it.
@@ -214,12 +215,24 @@ impl Remote {
         Destination::parse(&text).filter(|_| local)
     }
 
-    /// One table, for a command that this machine's user runs.
-    pub fn one(&self, domain: &Name, name: &str) -> (Located, Secrets) {
+    /// What it takes to look at it.
+    pub fn access(&self, domain: &Name, scratch: &Path) -> Access {
+        Access::new(domain, self.credentials.secrets(domain), scratch, FETCHED)
+    }
+
+    /// The one table that it is, for a command that this machine's user runs.
+    pub async fn one(&self, domain: &Name, name: &str, access: &Access) -> Result<Located> {
         let egress = Egress(self.here().map(|here| vec![here]));
-        let files = self.files(self.url.clone(), domain, &egress);
-        let located = Located { name: name.to_owned(), files, shown: self.url.clone(), delta: false };
-        (located, self.credentials.secrets(domain))
+        let patterns = self.patterns(domain, &egress, access).await?;
+        Ok(Located { name: name.to_owned(), ..self.located(only(&patterns, &self.url)?, domain, &egress) })
+    }
+
+    fn located(&self, pattern: &Pattern, domain: &Name, egress: &Egress) -> Located {
+        let url = format!("{}{}", self.url, pattern.path);
+        // A folder is called the same with and without a stroke at its end.
+        let url = if pattern.delta { url.trim_end_matches('/').to_owned() } else { url };
+        let name = if pattern.name.is_empty() { self.stem() } else { pattern.name.clone() };
+        Located { name, files: self.files(url.clone(), domain, egress), shown: url, delta: pattern.delta }
     }
 
     pub async fn examine(
@@ -230,24 +243,26 @@ impl Remote {
         bounds: Bounds,
         heard: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Vec<Examined>> {
-        let access = Access::new(domain, self.credentials.secrets(domain), scratch, FETCHED);
+        let access = self.access(domain, scratch);
         let mut examined = Vec::new();
         for pattern in self.patterns(domain, egress, &access).await? {
-            let url = format!("{}{}", self.url, pattern.path);
-            let files = self.files(url.clone(), domain, egress);
-            let name = if pattern.name.is_empty() { self.stem() } else { pattern.name };
-            let one = Located { name, files, shown: url, delta: pattern.delta };
-            examined.extend(located(&one, &access, bounds, heard).await?);
+            examined.extend(located(&self.located(&pattern, domain, egress), &access, bounds, heard).await?);
         }
         Ok(examined)
     }
 
-    /// What is to be read; below an address that ends in `/`, what lies there.
+    /// What is to be read: a Delta table; below an address that ends in `/`, what lies there.
     async fn patterns(&self, domain: &Name, egress: &Egress, access: &Access) -> Result<Vec<Pattern>> {
-        if !self.url.ends_with('/') {
-            return Ok(vec![Pattern { path: String::new(), name: String::new(), delta: false }]);
+        let itself = |delta| vec![Pattern { path: String::new(), name: String::new(), delta }];
+        let connection = self.s3_connection(domain);
+        let folder = matches!(self.store, Store::S3 { .. }) && !self.url.contains(['*', '?']);
+        if folder && is_delta(access, &self.url, &connection, egress).await? {
+            return Ok(itself(true));
         }
-        let names = listed(access, &self.url, &self.s3_connection(domain), egress).await?;
+        if !self.url.ends_with('/') {
+            return Ok(itself(false));
+        }
+        let names = listed(access, &self.url, &connection, egress).await?;
         let (found, _) = tables(&names);
         if found.is_empty() {
             return Err(Error::not_found("MW1100", format!("below {} lies no file of data", self.url)));

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::super::Context;
 use super::super::from::database::Database;
 use super::super::from::files::Found;
-use super::super::from::remote::{FETCHED, Remote};
+use super::super::from::remote::Remote;
 use super::Test;
 use crate::client::Call;
 use crate::config;
@@ -69,11 +69,11 @@ pub async fn data(text: &str, table: &str, scratch: &Path) -> Result<(String, So
     let (place, table) = text.rsplit_once('#').unwrap_or((text, table));
     if Remote::is_meant(place) {
         let remote = Remote::parse(place)?;
-        let (located, secrets) = remote.one(&domain(), table);
         // What is fetched for a look stays apart from what the check fetches.
-        let access = Access::new(DOMAIN, secrets.clone(), &scratch.join("look"), FETCHED);
+        let access = remote.access(&domain(), &scratch.join("look"));
+        let located = remote.one(&domain(), table, &access).await?;
         let described = describe(&located, Some(table), &access).await?;
-        return Ok((remote.title(), described.spec, secrets));
+        return Ok((remote.title(), described.spec, access.secrets));
     }
     let described = describe(&local(place, table)?, Some(table), &Access::here(DOMAIN, Secrets::default())).await?;
     Ok((text.to_owned(), described.spec, Secrets::default()))
