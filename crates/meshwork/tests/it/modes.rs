@@ -4,6 +4,14 @@ use crate::mesh::{Mesh, PRODUCT};
 
 /// The shop with a folder of files, its output in this mode; published with orders 1 and 2.
 fn growing(mode: &str) -> Mesh {
+    let mesh = to_grow(mode);
+    mesh.ok(&["apply"]);
+    mesh.ok(&["run", PRODUCT]);
+    mesh
+}
+
+/// The same before anything is applied.
+pub fn to_grow(mode: &str) -> Mesh {
     let mesh = Mesh::shop();
     mesh.write(
         "domains/shop/orders/product.yaml",
@@ -27,20 +35,18 @@ outputs:
     );
     mesh.source(HEADER);
     put(&mesh, 0, &[1, 2]);
-    mesh.ok(&["apply"]);
-    mesh.ok(&["run", PRODUCT]);
     mesh
 }
 
 const HEADER: &str = "order_id,customer,amount,status\n";
 
-fn put(mesh: &Mesh, file: usize, orders: &[usize]) {
+pub fn put(mesh: &Mesh, file: usize, orders: &[usize]) {
     let rows: String = orders.iter().map(|order| format!("{order},customer {order},{file}.50,paid\n")).collect();
     mesh.write(&format!("domains/shop/files/orders-{file:03}.csv"), format!("{HEADER}{rows}"));
 }
 
 /// Each order with the file that it came from last.
-fn orders(mesh: &Mesh) -> Vec<(usize, usize)> {
+pub fn orders(mesh: &Mesh) -> Vec<(usize, usize)> {
     let sql = "SELECT order_id, CAST(floor(amount) AS BIGINT) AS file FROM shop.orders ORDER BY order_id";
     let out = mesh.ok(&["sql", "-c", sql, "-o", "csv"]);
     let row = |line: &str| {

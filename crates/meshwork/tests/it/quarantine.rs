@@ -31,28 +31,28 @@ inputs:
 }
 
 /// The shop with bad rows set aside, up to half of a batch; nothing has run yet.
-fn shop(mode: &str) -> Mesh {
+pub fn shop(mode: &str) -> Mesh {
     let mesh = Mesh::shop();
     mesh.write("domains/shop/orders/product.yaml", product(mode, "    quarantine_limit: 50%\n"));
     mesh.source(HEADER);
     mesh
 }
 
-fn put(mesh: &Mesh, file: &str, rows: &[&str]) {
+pub fn put(mesh: &Mesh, file: &str, rows: &[&str]) {
     mesh.write(&format!("domains/shop/files/orders-{file}.csv"), format!("{HEADER}{}\n", rows.join("\n")));
 }
 
-fn orders(mesh: &Mesh) -> Vec<String> {
+pub fn orders(mesh: &Mesh) -> Vec<String> {
     let sql = "SELECT order_id, customer, CAST(amount AS BIGINT) AS amount, status FROM shop.orders ORDER BY order_id";
     mesh.ok(&["sql", "-c", sql, "-o", "csv"]).lines().skip(1).map(str::to_owned).collect()
 }
 
-fn list(mesh: &Mesh, more: &[&str]) -> Vec<Value> {
+pub fn list(mesh: &Mesh, more: &[&str]) -> Vec<Value> {
     mesh.json(&[&["quarantine", "list"], more].concat()).as_array().expect("a list").clone()
 }
 
 /// The rows that `quarantine show` prints.
-fn rows_of(mesh: &Mesh, args: &[&str]) -> Value {
+pub fn rows_of(mesh: &Mesh, args: &[&str]) -> Value {
     mesh.json(args)["rows"].clone()
 }
 

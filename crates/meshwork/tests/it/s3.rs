@@ -1,6 +1,9 @@
 //! Domains whose tables lie in a bucket, end to end: runs, queries on the ports, crashes, backup, and who may write where.
 
 mod apply;
+mod grow;
+mod quarantine;
+mod upkeep;
 
 use std::collections::BTreeSet;
 use std::path::Path;
