@@ -8,6 +8,7 @@ use crate::effect::Timestamp;
 use crate::id::{ColumnId, OutputId, ProductId, PublicationId, RunId};
 use crate::lineage::ColumnLineage;
 use crate::name::Name;
+use crate::storage::S3Storage;
 use crate::types::ColumnType;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,6 +123,9 @@ pub struct ExternalBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
     pub files: u64,
+    /// The bucket that the files lie in, and how it was reached when they were checked; absent for files of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<Box<S3Storage>>,
 }
 
 /// Where a Delta table lies: `<root>/<output id>/v<major>/`. The root is an absolute URL (`file:///…/`).

@@ -31,6 +31,7 @@ use meshwork_control::port::data::{FilesSpec, SourceSpec};
 use meshwork_core::contract::Field;
 use meshwork_core::{Error, Result};
 
+pub(crate) use fetch::objects;
 pub use fetch::{Access, is_delta, listed};
 pub use file::Identity;
 pub use postgres::{PostgresColumn, postgres_client, postgres_columns};

@@ -64,8 +64,8 @@ pub enum GovernedBody {
     /// The data files of its version.
     #[default]
     Stored,
-    /// Files of others, which the log of its version lists.
-    External,
+    /// Files of others, which the log of its version lists, and the bucket that they lie in.
+    External(Option<Box<StorageSpec>>),
     View(Box<GovernedView>),
     /// Not the published rows but files, by their actions, that hold rows which runs have set aside: only ever for
     /// `quarantine show`.

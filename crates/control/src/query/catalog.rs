@@ -283,7 +283,7 @@ impl StatementCatalog {
         let body = self.body(named, served, depth)?;
         let below = match &body {
             GovernedBody::View(view) => view.inputs.values().filter_map(|table| table.valid_until).min(),
-            GovernedBody::Stored | GovernedBody::External | GovernedBody::SetAside(_) => None,
+            GovernedBody::Stored | GovernedBody::External(_) | GovernedBody::SetAside(_) => None,
         };
         let valid_until = below.into_iter().chain(decision.valid_until).min();
         Ok(GovernedTable {

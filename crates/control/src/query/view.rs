@@ -11,16 +11,22 @@ use meshwork_core::name::Name;
 use meshwork_core::principal::Subject;
 use meshwork_core::product::Output;
 use meshwork_core::publication::{Body, PublishedOutput, VIEW_DEPTH, ViewBody, ViewInput};
+use meshwork_core::storage::StorageRoot;
 
 use super::catalog::{Named, Published, StatementCatalog};
-use crate::port::data::{GovernedBody, GovernedTable, GovernedView};
+use crate::port::data::{GovernedBody, GovernedTable, GovernedView, StorageSpec};
 
 impl StatementCatalog {
     /// What the rows of a published version come from, for this moment's readers. `depth`: how many views it stands below.
     pub(super) fn body(&self, named: &Named, served: &PublishedOutput, depth: usize) -> Result<GovernedBody> {
         Ok(match &served.body {
             Body::Stored => GovernedBody::Stored,
-            Body::External(_) => GovernedBody::External,
+            Body::External(external) => GovernedBody::External(external.store.clone().map(|storage| {
+                let root = StorageRoot { namespace: named.domain.clone(), storage: *storage };
+                // Where it was then; whether that may be connected to is for the mesh of today to say.
+                let egress = self.epoch.mesh.as_ref().map(|mesh| mesh.egress.clone()).unwrap_or_default();
+                Box::new(StorageSpec { root, egress })
+            })),
             Body::View(view) => GovernedBody::View(Box::new(GovernedView {
                 sql: view.sql.clone(),
                 now: view.now,

@@ -18,7 +18,8 @@ use meshwork_core::storage::Storage;
 use super::release::ReleaseRequest;
 use super::{ProductRead, RunService};
 use crate::port::data::{
-    DatabaseSpec, FilesSpec, GovernedTable, InputSpec, OutputSpec, RunSpec, ServedAs, SourceSpec, StorageSpec,
+    DatabaseSpec, FilesSpec, GovernedBody, GovernedTable, InputSpec, OutputSpec, RunSpec, ServedAs, SourceSpec,
+    StorageSpec,
 };
 use crate::storage::storage_of;
 
@@ -212,20 +213,31 @@ fn is_own(domain: &Domain, product: &Product, to: &str) -> bool {
     to.split_once('.').is_some_and(|(d, output)| domain.name == *d && product.outputs.contains_key(output))
 }
 
-/// The roots on S3 that the run's tables lie in (D11).
+/// The roots on S3 that the run's tables lie in, those below views included, and buckets of external tables (D11).
 pub(super) fn storage_for(
     mesh: &Mesh,
     inputs: &BTreeMap<String, InputSpec>,
     outputs: &[OutputSpec],
 ) -> Vec<StorageSpec> {
     let read = inputs.values().filter_map(|input| match input {
-        InputSpec::Governed(table) => Some(&table.location.root),
+        InputSpec::Governed(table) => Some(table),
         InputSpec::Source(_) => None,
     });
-    let referred = outputs.iter().flat_map(|output| output.references.values()).map(|table| &table.location.root);
+    let referred = outputs.iter().flat_map(|output| output.references.values());
+    let tables: Vec<&GovernedTable> =
+        read.chain(referred).flat_map(|table| std::iter::once(table).chain(table.below())).collect();
     let written = outputs.iter().map(|output| &output.location.root);
-    let roots: BTreeSet<&String> = read.chain(referred).chain(written).collect();
-    roots.into_iter().filter_map(|root| storage_of(mesh, root)).collect()
+    let roots: BTreeSet<&String> = tables.iter().map(|table| &table.location.root).chain(written).collect();
+    let mut storage: Vec<StorageSpec> = roots.into_iter().filter_map(|root| storage_of(mesh, root)).collect();
+    // Behind the roots, which are looked for by their addresses: a root may be a whole bucket.
+    for table in tables {
+        if let GovernedBody::External(Some(source)) = &table.body
+            && !storage.contains(source)
+        {
+            storage.push(source.as_ref().clone());
+        }
+    }
+    storage
 }
 
 /// A storage root as an absolute URL. Folders may be relative to the mesh's.

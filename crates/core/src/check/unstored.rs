@@ -69,16 +69,16 @@ fn external(output: &Output<'_>, report: &mut Report) {
         InputManifest::Product(_) => Some("another product's output".to_owned()),
         InputManifest::Source(source) => match &source.source.value {
             SourceKind::Delta { files, .. } | SourceKind::Parquet { files } => {
-                (files.scheme() != Scheme::Folder).then(|| "not in the domain's folder".to_owned())
+                (files.scheme() == Scheme::Http).then(|| "behind a web server".to_owned())
             }
             other => Some(format!("a source of type `{}`", other.word())),
         },
     };
     if let Some(what) = refused {
         let message = format!("`{}` cannot be registered: the input `{}` is {what}", named(output), name.value);
-        report
-            .error("MW0185", output.path(), at_mode(output), message)
-            .hint("Name a source of type `delta` or `parquet` in the domain's folder, or use `mode: full`.");
+        report.error("MW0185", output.path(), at_mode(output), message).hint(
+            "Name a source of type `delta` or `parquet` in the domain's folder or in a bucket, or use `mode: full`.",
+        );
     }
 }
 
@@ -200,6 +200,8 @@ mod tests {
         assert_eq!(found(&["external"], "{ source: { type: parquet, path: 'a/**/*.parquet' } }"), none);
         assert_eq!(found(&["view"], CSV), ["MW0183 p0/product.yaml"]);
         assert_eq!(found(&["external"], CSV), ["MW0185 p0/product.yaml"]);
+        let web = "{ source: { type: parquet, path: 'https://example.org/a.parquet' } }";
+        assert_eq!(found(&["external"], web), ["MW0185 p0/product.yaml"]);
         assert_eq!(found(&["full", "external"], CSV), ["MW0185 p1/product.yaml"]);
     }
 

@@ -389,7 +389,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0185",
         title: "Not a table that can be registered",
-        help: "`mode: external` registers a Delta table or Parquet files of the domain's own folder, where they lie: the product's only input is a source of type `delta` or `parquet` with a path in that folder. Other sources are taken in by `mode: full`, `append` or `merge`.",
+        help: "`mode: external` registers a Delta table or Parquet files where they lie: the product's only input is a source of type `delta` or `parquet` with a path in the domain's own folder, or in a bucket through one of its connections. Other sources are taken in by `mode: full`, `append` or `merge`.",
     },
     CodeInfo {
         code: "MW0186",

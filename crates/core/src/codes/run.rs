@@ -291,7 +291,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0685",
         title: "A Delta table with features that cannot be registered",
-        help: "With deletion vectors, column mapping and some newer features the data files of a Delta table do not say by themselves what its rows are, so they cannot be pinned and served. `mode: full` reads such a table through Delta's own reader; its writer can also rewrite it (`REORG TABLE … APPLY (PURGE)`).",
+        help: "Some newer features of Delta change what the data files of a table say, in ways that are not known here; so do columns that files know only by a number, under other names. Such a table cannot be pinned and served. `mode: full` reads it if Delta's own reader here does; its writer can also rewrite it without the feature.",
     },
     CodeInfo {
         code: "MW0686",

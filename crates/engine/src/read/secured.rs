@@ -30,8 +30,9 @@ use crate::native::read_type;
 pub async fn provider(table: &GovernedTable, snapshots: &SnapshotCache) -> Result<Arc<SecuredTable>> {
     let rows = match &table.body {
         GovernedBody::Stored => Rows::Files(snapshots.open(&table.location, table.delta_version).await?),
-        GovernedBody::External => {
-            let snapshot = snapshots.open_external(&table.location, table.delta_version).await?;
+        GovernedBody::External(source) => {
+            let source = source.as_deref();
+            let snapshot = snapshots.open_external(&table.location, table.delta_version, source).await?;
             snapshot.verify().await?;
             Rows::Files(snapshot)
         }

@@ -1,11 +1,13 @@
 //! One pinned version of a Delta table as files for DataFusion's own Parquet scan.
 //!
 //! Deletion vectors and column mapping are refused: nothing of ours writes them, and reading past one shows deleted rows.
+//! Tables of others may have them ([`super::external`]).
 
-use std::collections::{HashMap, VecDeque};
+mod cache;
+
+use std::collections::HashMap;
 use std::path::Path as FsPath;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::Session;
@@ -13,7 +15,7 @@ use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Result as DfResult, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{
     FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
 };
@@ -26,16 +28,15 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use deltalake_core::kernel::StructType;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
-use meshwork_control::port::data::CacheUse;
 use meshwork_core::error::{Error, Result};
 use meshwork_core::publication::TableLocation;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelector};
 
-use super::external::{self, PinnedFiles};
+pub use self::cache::SnapshotCache;
+use super::external::PinnedFiles;
 use crate::native::{COLUMN_ID, column_type, read_type};
-use crate::storage::bucket::Bucket;
 use crate::storage::fault::storage_error;
 use crate::storage::log::{State, TableLog, local_root};
 use crate::storage::site::Site;
@@ -83,7 +84,12 @@ impl Snapshot {
     fn bytes(&self) -> usize {
         const COLUMN: usize = 160;
         const FILE: usize = 512;
-        (self.files.len() + 1) * (FILE + COLUMN * self.schema.fields().len())
+        let selected = |file: &PartitionedFile| {
+            let selection = file.extension::<ParquetRowSelection>();
+            selection.map_or(0, |selection| selection.selection().iter().count() * size_of::<RowSelector>())
+        };
+        let selections: usize = self.files.iter().map(selected).sum();
+        (self.files.len() + 1) * (FILE + COLUMN * self.schema.fields().len()) + selections
     }
 
     pub fn schema(&self) -> &SchemaRef {
@@ -262,112 +268,6 @@ fn merged(groups: Vec<FileGroup>, schema: &Schema) -> DfResult<(Vec<FileGroup>, 
     Ok((groups, all))
 }
 
-/// Snapshots by (url, version), the least recently used leave first.
-#[derive(Debug)]
-pub struct SnapshotCache {
-    capacity: usize,
-    limit: usize,
-    stores: Arc<Stores>,
-    entries: Mutex<VecDeque<(Key, Arc<Snapshot>)>>,
-    logs: LogCache,
-    hits: AtomicU64,
-    misses: AtomicU64,
-}
-
-type Key = (String, u64);
-
-impl SnapshotCache {
-    /// At most so many, and at most about so many bytes of them; as many bytes again for the logs that they come from.
-    pub fn new(capacity: usize, limit: usize, stores: Arc<Stores>) -> Self {
-        Self {
-            capacity: capacity.max(1),
-            limit,
-            stores,
-            entries: Mutex::default(),
-            logs: LogCache::new(limit),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-        }
-    }
-
-    pub async fn open(&self, location: &TableLocation, version: u64) -> Result<Arc<Snapshot>> {
-        let key = (location.url(), version);
-        let bucket = self.bucket_of(location).await?;
-        match self.cached(&key, bucket.as_deref()) {
-            Some(found) => Ok(found),
-            None => Ok(self.keep(key, load(&self.stores, location, version, &self.logs).await?)),
-        }
-    }
-
-    /// The files of others that a version registered. The table's own store has only the list of them.
-    pub async fn open_external(&self, location: &TableLocation, version: u64) -> Result<Arc<Snapshot>> {
-        let key = (location.url(), version);
-        match self.cached(&key, None) {
-            Some(found) => Ok(found),
-            None => Ok(self.keep(key, external::load(&self.stores, location, version).await?)),
-        }
-    }
-
-    async fn bucket_of(&self, location: &TableLocation) -> Result<Option<Arc<Bucket>>> {
-        self.stores.bucket_of(location).await.map_err(|error| {
-            tracing::error!(url = location.url(), %error, "a storage root cannot be opened");
-            unopened()
-        })
-    }
-
-    fn cached(&self, key: &Key, bucket: Option<&Bucket>) -> Option<Arc<Snapshot>> {
-        let found = self.found(key, bucket);
-        let counter = if found.is_some() { &self.hits } else { &self.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
-        found
-    }
-
-    fn keep(&self, key: Key, snapshot: Snapshot) -> Arc<Snapshot> {
-        let snapshot = Arc::new(snapshot);
-        let mut entries = self.lock();
-        entries.push_back((key, Arc::clone(&snapshot)));
-        let mut bytes: usize = entries.iter().map(|(_, snapshot)| snapshot.bytes()).sum();
-        while (entries.len() > self.capacity || bytes > self.limit)
-            && let Some((_, oldest)) = entries.pop_front()
-        {
-            bytes -= oldest.bytes();
-        }
-        snapshot
-    }
-
-    /// Files that no log lists; not kept.
-    pub async fn of_files(&self, location: &TableLocation, adds: &[serde_json::Value]) -> Result<Snapshot> {
-        let log = TableLog::open(&self.stores, location, false).await?;
-        Snapshot::of_files(&log, adds).await
-    }
-
-    fn found(&self, key: &Key, bucket: Option<&Bucket>) -> Option<Arc<Snapshot>> {
-        let mut entries = self.lock();
-        let at = entries.iter().position(|(known, _)| known == key)?;
-        let entry = entries.remove(at)?;
-        if !entry.1.site.is_through(bucket) {
-            return None;
-        }
-        let snapshot = Arc::clone(&entry.1);
-        entries.push_back(entry);
-        Some(snapshot)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(Key, Arc<Snapshot>)>> {
-        self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// How the snapshots and the logs that they come from are used.
-    pub fn uses(&self) -> [CacheUse; 2] {
-        let bytes = self.lock().iter().map(|(_, snapshot)| snapshot.bytes() as u64).sum();
-        let (hits, misses) = (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed));
-        let snapshots = CacheUse { cache: "snapshots", hits, misses, bytes, limit: self.limit as u64 };
-        let (hits, misses) = self.logs.counts();
-        let logs = CacheUse { cache: "logs", hits, misses, bytes: self.logs.bytes(), limit: self.logs.limit() };
-        [snapshots, logs]
-    }
-}
-
 fn unreadable(location: &TableLocation, version: u64, why: &dyn std::fmt::Display) -> Error {
     // The place of the files is no reader's business: it goes to the log.
     tracing::error!(url = location.url(), version, %why, "a published table version cannot be opened");
@@ -388,6 +288,11 @@ pub fn unread(settings: &HashMap<String, String>, protocol: &impl serde::Seriali
     if settings.get("delta.columnMapping.mode").is_some_and(|mode| mode != "none") {
         return Some("column mapping".to_owned());
     }
+    unknown_feature(protocol)
+}
+
+/// A feature of a Delta table that no reader of ours knows, if it has one.
+pub fn unknown_feature(protocol: &impl serde::Serialize) -> Option<String> {
     let protocol = serde_json::to_value(protocol).unwrap_or_default();
     let features = protocol["readerFeatures"].as_array().into_iter().flatten().filter_map(|feature| feature.as_str());
     features.map(str::to_owned).find(|feature| !READ_FEATURES.contains(&feature.as_str()))

@@ -144,7 +144,7 @@ fn no_table(input: &str, path: &str, version: Option<u64>, error: &dyn std::fmt:
         .hint("check that the folder holds `_delta_log`, and which versions it has")
 }
 
-fn unreadable(input: &str, error: &dyn std::fmt::Display) -> Error {
+pub(crate) fn unreadable(input: &str, error: &dyn std::fmt::Display) -> Error {
     // Its words may quote values of partition columns and statistics: they go to the log.
     tracing::warn!(input, %error, "a Delta source cannot be read");
     Error::environment("MW0537", format!("input `{input}`: the Delta table cannot be read"))

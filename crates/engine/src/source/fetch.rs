@@ -14,6 +14,7 @@ use meshwork_control::port::data::FilesSpec;
 use meshwork_core::egress::{Egress, Port};
 use meshwork_core::mesh::S3Connection;
 use meshwork_core::{Error, Result};
+use object_store::{ObjectMeta, ObjectStore};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
@@ -108,6 +109,12 @@ pub async fn listed(access: &Access, url: &str, connection: &S3Connection, egres
     s3::names(access, url, connection, egress).await
 }
 
+/// The objects of a source in a bucket.
+pub(crate) async fn objects(url: &str, store: &dyn ObjectStore) -> Result<Vec<ObjectMeta>> {
+    let (_, key) = s3::parts(url)?;
+    s3::find(store, url, key).await
+}
+
 /// Whether a folder of a bucket is a Delta table: for `init`.
 pub async fn is_delta(access: &Access, url: &str, connection: &S3Connection, egress: &Egress) -> Result<bool> {
     s3::is_there(access, &format!("{}/_delta_log", url.trim_end_matches('/')), connection, egress).await
@@ -131,7 +138,7 @@ pub struct Spool {
 #[derive(Debug, Default)]
 struct Fetched {
     /// Objects of a source, by its address.
-    listed: BTreeMap<String, Vec<object_store::ObjectMeta>>,
+    listed: BTreeMap<String, Vec<ObjectMeta>>,
     /// By the name of the file.
     files: BTreeMap<String, SourceFile>,
 }

@@ -7,8 +7,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef};
 use datafusion::physical_plan::streaming::PartitionStream;
 use meshwork_core::{Error, Result};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, ProjectionMask};
 
 use super::file::SourceFile;
 use super::stream::{Assembly, FilePartition, Sink};
@@ -104,29 +104,60 @@ fn builder(file: &SourceFile) -> Result<ParquetRecordBatchReaderBuilder<std::fs:
     let opened = file.open()?;
     // A damaged footer can make the reader panic instead of fail.
     std::panic::catch_unwind(|| ParquetRecordBatchReaderBuilder::try_new(opened))
-        .map_err(|_| damaged(file))?
-        .map_err(|_| damaged(file))
+        .map_err(|_| damaged(&file.name))?
+        .map_err(|_| damaged(&file.name))
 }
 
 /// What a file says of itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Footer {
-    columns: Vec<(String, DataType, bool)>,
+    columns: Vec<FooterColumn>,
     pub rows: u64,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+struct FooterColumn {
+    name: String,
+    ty: DataType,
+    int96: bool,
+    /// The number that its writer gave it.
+    id: Option<i64>,
+}
+
 impl Footer {
+    /// `None` for a file that says to have fewer rows than none.
+    pub fn of(metadata: &ArrowReaderMetadata) -> Option<Self> {
+        let int96 = |name: &str| {
+            let columns = metadata.parquet_schema().columns();
+            columns.iter().any(|c| c.path().parts() == [name] && c.physical_type() == parquet::basic::Type::INT96)
+        };
+        let columns = metadata.schema().fields().iter().map(|field| FooterColumn {
+            name: field.name().clone(),
+            ty: plain(field.data_type()),
+            int96: int96(field.name()),
+            id: field.metadata().get(PARQUET_FIELD_ID_META_KEY).and_then(|id| id.parse().ok()),
+        });
+        // What `count(*)` is answered with.
+        let rows: i64 = metadata.metadata().row_groups().iter().map(|group| group.num_rows()).sum();
+        Some(Self { columns: columns.collect(), rows: u64::try_from(rows).ok()? })
+    }
+
     pub fn column(&self, name: &str) -> Option<&DataType> {
-        self.columns.iter().find(|(known, ..)| known == name).map(|(_, ty, _)| ty)
+        self.columns.iter().find(|column| column.name == name).map(|column| &column.ty)
     }
 
     /// Whether the column holds the old timestamps of 96 bits.
     pub fn is_int96(&self, name: &str) -> bool {
-        self.columns.iter().any(|(known, _, int96)| known == name && *int96)
+        self.columns.iter().any(|column| column.name == name && column.int96)
+    }
+
+    /// Whether the column of this number has this name, should the file have it.
+    pub fn knows(&self, name: &str, id: i64) -> bool {
+        self.columns.iter().all(|column| (column.name == name) == (column.id == Some(id)))
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().map(|(name, ..)| name.as_str())
+        self.columns.iter().map(|column| column.name.as_str())
     }
 }
 
@@ -134,23 +165,15 @@ impl Footer {
 pub(crate) fn footer(file: &SourceFile) -> Result<(Footer, std::fs::Metadata)> {
     let opened = file.open()?;
     let meta = opened.metadata().map_err(|error| file.unreadable(&error))?;
-    let builder = std::panic::catch_unwind(|| ParquetRecordBatchReaderBuilder::try_new(opened))
-        .map_err(|_| damaged(file))?
-        .map_err(|_| damaged(file))?;
-    let int96 = |name: &str| {
-        let columns = builder.parquet_schema().columns();
-        columns.iter().any(|c| c.path().parts() == [name] && c.physical_type() == parquet::basic::Type::INT96)
-    };
-    let columns = columns(&builder);
-    let columns = columns.fields().iter().map(|f| (f.name().clone(), f.data_type().clone(), int96(f.name())));
-    // What `count(*)` is answered with.
-    let rows: i64 = builder.metadata().row_groups().iter().map(|group| group.num_rows()).sum();
-    let rows = u64::try_from(rows).map_err(|_| damaged(file))?;
-    Ok((Footer { columns: columns.collect(), rows }, meta))
+    let metadata = std::panic::catch_unwind(|| ArrowReaderMetadata::load(&opened, ArrowReaderOptions::default()))
+        .map_err(|_| damaged(&file.name))?
+        .map_err(|_| damaged(&file.name))?;
+    let footer = Footer::of(&metadata).ok_or_else(|| damaged(&file.name))?;
+    Ok((footer, meta))
 }
 
-fn damaged(file: &SourceFile) -> Error {
-    Error::environment("MW0509", format!("`{}` is not a whole Parquet file", file.name))
+pub(crate) fn damaged(file: &str) -> Error {
+    Error::environment("MW0509", format!("`{file}` is not a whole Parquet file"))
         .hint("it may have been cut off while it was copied or written: compare its size with the original, or write it again")
 }
 
@@ -202,14 +225,14 @@ fn read(file: &SourceFile, schema: &Schema, assembly: &Assembly, reading: &Readi
         .map(|column| column.compressed_size())
         .sum();
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.iter().copied());
-    let reader = builder.with_batch_size(BATCH_ROWS).with_projection(mask).build().map_err(|_| damaged(file))?;
+    let reader = builder.with_batch_size(BATCH_ROWS).with_projection(mask).build().map_err(|_| damaged(&file.name))?;
     reading.meter.add(0, u64::try_from(bytes).unwrap_or(0));
     let mut row: i64 = 1;
     for batch in reader {
-        let batch = batch.map_err(|_| damaged(file))?;
+        let batch = batch.map_err(|_| damaged(&file.name))?;
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(wanted.len());
         for (array, at) in batch.columns().iter().zip(&wanted) {
-            arrays.push(cast(array, schema.field(*at).data_type()).map_err(|_| damaged(file))?);
+            arrays.push(cast(array, schema.field(*at).data_type()).map_err(|_| damaged(&file.name))?);
         }
         let len = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
         reading.meter.add(batch.num_rows() as u64, 0);

@@ -42,15 +42,32 @@ pub struct Bucket {
 
 impl Bucket {
     pub async fn open(spec: &StorageSpec, secrets: &Secrets, patience: Patience) -> Result<Self> {
+        Self::new(spec, secrets, patience, true).await
+    }
+
+    /// One that is only read: without credentials of its own it is asked as anybody.
+    pub async fn open_source(spec: &StorageSpec, secrets: &Secrets, patience: Patience) -> Result<Self> {
+        let connection = &spec.root.storage.connection;
+        let signed = connection.access_key_id.is_some() || connection.secret_access_key.is_some();
+        Self::new(spec, secrets, patience, signed).await
+    }
+
+    async fn new(spec: &StorageSpec, secrets: &Secrets, patience: Patience, signed: bool) -> Result<Self> {
         let S3Storage { url, connection } = &spec.root.storage;
         let (bucket, prefix) = S3Storage::split(url)
             .ok_or_else(|| Error::check("MW0620", format!("`{url}` is not a prefix of a bucket")))?;
         let namespace = &spec.root.namespace;
         let credentials =
             Arc::new(Referred { namespace: namespace.clone(), spec: spec.clone(), secrets: secrets.clone() });
-        credentials.resolve()?;
+        if signed {
+            credentials.resolve()?;
+        }
         let found = Address::find(bucket, connection, namespace, secrets, &spec.egress, patience).await?;
-        let store = found.builder.with_credentials(Arc::clone(&credentials) as _).build();
+        let builder = match signed {
+            true => found.builder.with_credentials(Arc::clone(&credentials) as _),
+            false => found.builder.with_skip_signature(true),
+        };
+        let store = builder.build();
         let store = store.map_err(|error| crate::remote::s3::fault(&format!("the bucket `{bucket}`"), &error))?;
         Ok(Self {
             root: url.clone(),

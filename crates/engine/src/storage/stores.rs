@@ -21,9 +21,17 @@ pub struct Stores {
     directory: Arc<dyn StorageDirectory>,
     secrets: Secrets,
     patience: Patience,
-    open: Mutex<HashMap<String, (StorageSpec, Arc<Bucket>)>>,
+    open: Mutex<Open>,
     /// Held by who probes: two in one process would take each other's object for a second writer's.
     probing: Mutex<()>,
+}
+
+/// By the address of the root, or by all that is known of a source.
+type Open = HashMap<String, (StorageSpec, Arc<Bucket>)>;
+
+/// One that is open, unless the mesh says another thing about it now.
+fn known(open: &Open, name: &str, spec: &StorageSpec) -> Option<Arc<Bucket>> {
+    open.get(name).filter(|(of, _)| of == spec).map(|(_, bucket)| Arc::clone(bucket))
 }
 
 impl fmt::Debug for Stores {
@@ -66,14 +74,25 @@ impl Stores {
                 .hint("name it as `storage` in mesh.yaml or domain.yaml, with its credentials, and apply")
         })?;
         let mut open = self.open.lock().await;
-        if let Some((of, bucket)) = open.get(root)
-            && *of == spec
-        {
-            return Ok(Some(Arc::clone(bucket)));
+        if let Some(bucket) = known(&open, root, &spec) {
+            return Ok(Some(bucket));
         }
         let bucket = Arc::new(Bucket::open(&spec, &self.secrets, self.patience).await?);
         open.insert(root.to_owned(), (spec, Arc::clone(&bucket)));
         Ok(Some(bucket))
+    }
+
+    /// The bucket that tables of others lie in, as their domain may read it. It is no root: nothing is written there.
+    pub async fn source(&self, spec: &StorageSpec) -> Result<Arc<Bucket>> {
+        // Several domains may read one bucket, each with keys of its own.
+        let name = serde_json::to_string(&spec.root).map_err(|error| Error::internal("MW0620", error.to_string()))?;
+        let mut open = self.open.lock().await;
+        if let Some(bucket) = known(&open, &name, spec) {
+            return Ok(bucket);
+        }
+        let bucket = Arc::new(Bucket::open_source(spec, &self.secrets, self.patience).await?);
+        open.insert(name, (spec.clone(), Arc::clone(&bucket)));
+        Ok(bucket)
     }
 
     /// Makes a root on S3 the mesh's own before anything is written there; idempotent, and asked of the store once.

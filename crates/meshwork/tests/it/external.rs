@@ -6,7 +6,7 @@ use crate::mesh::Mesh;
 use crate::redteam::people;
 use crate::redteam::ports::Ports;
 
-const CONTRACT: &str = "\
+pub const CONTRACT: &str = "\
 schema: events
 version: 1.0.0
 owner: lake-team
@@ -19,7 +19,7 @@ quality:
   - range: { field: amount, min: 0, max: 10000 }
 ";
 
-fn product(source: &str) -> String {
+pub fn product(source: &str) -> String {
     format!(
         "product: events\nversion: 1.0.0\nstatus: active\ninputs:\n  files: {{ source: {source} }}\n\
          outputs:\n  events: {{ contract: events.contract.yaml, mode: external }}\n"
@@ -50,9 +50,9 @@ fn orders(mesh: &Mesh, file: &str, condition: &str) {
     parquet(mesh, &format!("domains/lake/files/{file}"), &sql);
 }
 
-const IDS: &str = "SELECT event_id FROM lake.events ORDER BY event_id";
+pub const IDS: &str = "SELECT event_id FROM lake.events ORDER BY event_id";
 
-fn rows(mesh: &Mesh, sql: &str) -> String {
+pub fn rows(mesh: &Mesh, sql: &str) -> String {
     mesh.ok(&["sql", "-c", sql, "-o", "csv"]).replace('\n', " ").trim().to_owned()
 }
 

@@ -1,6 +1,7 @@
 //! Domains whose tables lie in a bucket, end to end: runs, queries on the ports, crashes, backup, and who may write where.
 
 mod apply;
+mod external;
 mod grow;
 mod quarantine;
 mod upkeep;

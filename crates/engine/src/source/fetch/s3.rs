@@ -99,7 +99,7 @@ pub(super) async fn identities(
 }
 
 /// Bucket and key.
-fn parts(url: &str) -> Result<(&str, &str)> {
+pub(super) fn parts(url: &str) -> Result<(&str, &str)> {
     url.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(|| no_address(url))
 }
 
@@ -115,7 +115,7 @@ fn name(bucket: &str, object: &ObjectMeta) -> String {
     format!("s3://{bucket}/{}", object.location)
 }
 
-async fn find(store: &AmazonS3, url: &str, key: &str) -> Result<Vec<ObjectMeta>> {
+pub(super) async fn find(store: &dyn ObjectStore, url: &str, key: &str) -> Result<Vec<ObjectMeta>> {
     let failed = |error: object_store::Error| fault(&format!("`{url}`"), &error);
     let parts: Vec<&str> = key.split('/').collect();
     let Some(first) = parts.iter().position(|part| is_glob(part)) else {

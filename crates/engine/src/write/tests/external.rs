@@ -7,10 +7,12 @@ use meshwork_core::publication::Body;
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter};
 use parquet::file::statistics::Statistics;
-use serde_json::{Value, json};
 
 use super::*;
 use crate::read::secured;
+
+mod bucket;
+mod delta;
 
 fn parquet(mesh: &Mesh, name: &str, columns: Vec<(&str, ArrayRef)>) -> PathBuf {
     let fields = columns.iter().map(|(name, array)| ArrowField::new(*name, array.data_type().clone(), true));
@@ -67,9 +69,13 @@ async fn published(mesh: &Mesh, spec: &RunSpec) -> OutputReport {
 
 /// What a reader without obligations gets of `id` and `name`, or one more column.
 async fn read(mesh: &Mesh, columns: Vec<GovernedColumn>, sql: &str) -> Result<Vec<String>, Error> {
-    let table = GovernedTable { body: GovernedBody::External, ..granted(mesh, columns) };
-    let provider =
-        secured::provider(&table, &SnapshotCache::new(4, 1 << 20, Arc::new(crate::storage::Stores::local()))).await?;
+    let table = GovernedTable { body: GovernedBody::External(None), ..granted(mesh, columns) };
+    let snapshots = SnapshotCache::new(4, 1 << 20, Arc::new(crate::storage::Stores::local()));
+    rows_of(&table, &snapshots, sql).await
+}
+
+async fn rows_of(table: &GovernedTable, snapshots: &SnapshotCache, sql: &str) -> Result<Vec<String>, Error> {
+    let provider = secured::provider(table, snapshots).await?;
     let context = SessionContext::new();
     context.register_table("t", provider).expect("registers");
     let batches = context.sql(sql).await.expect("plans").collect().await;
@@ -103,6 +109,7 @@ async fn columns_are_found_by_their_physical_names_and_folders_are_columns() {
                 format: "parquet".into(),
                 version: None,
                 files: 2,
+                store: None,
             })
         )
     );
@@ -215,85 +222,6 @@ async fn a_footer_that_counts_wrongly_is_refused() {
     assert!(["MW0687", "MW0610"].contains(&error.code.as_str()), "{error}");
 }
 
-fn commit(folder: &std::path::Path, version: u64, actions: &[Value]) {
-    let log = folder.join("_delta_log");
-    fs::create_dir_all(&log).expect("creates");
-    let text: String = actions.iter().map(|action| format!("{action}\n")).collect();
-    fs::write(log.join(format!("{version:020}.json")), text).expect("writes");
-}
-
-fn metadata(partition: &[&str], settings: &Value) -> Value {
-    let fields = json!([{"name": "nr", "type": "long", "nullable": true, "metadata": {}},
-        {"name": "name", "type": "string", "nullable": true, "metadata": {}},
-        {"name": "day", "type": "date", "nullable": true, "metadata": {}}]);
-    let schema = json!({"type": "struct", "fields": fields}).to_string();
-    json!({"metaData": {"id": "5f0c1c3e-7f3a-4a52-9f0e-000000000001", "format": {"provider": "parquet", "options": {}},
-        "schemaString": schema, "partitionColumns": partition, "configuration": settings, "createdTime": 0}})
-}
-
-fn add(path: &std::path::Path, name: &str, day: Option<&str>) -> Value {
-    let size = fs::metadata(path).expect("there").len();
-    json!({"add": {"path": name, "size": size, "partitionValues": {"day": day}, "modificationTime": 0,
-        "dataChange": true, "stats": "{\"numRecords\":1,\"minValues\":{\"nr\":70},\"maxValues\":{\"nr\":80}}"}})
-}
-
-#[tokio::test]
-async fn delta_tables_with_partitions_at_their_version() {
-    let mesh = Mesh::new();
-    let at = mesh.folder.path().join("domain/t");
-    let a = parquet(&mesh, "t/day=2026-01-01/a b.parquet", vec![("nr", ids(&[1, 2])), ("name", texts(&["a", "b"]))]);
-    let b = parquet(&mesh, "t/b.parquet", vec![("nr", ids(&[3]))]);
-    let protocol = json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}});
-    let first = add(&a, "day=2026-01-01/a%20b.parquet", Some("2026-01-01"));
-    commit(&at, 0, &[protocol, metadata(&["day"], &json!({})), first, add(&b, "b.parquet", None)]);
-    let mut fields = people();
-    fields.push(typed("day", ColumnType::Date));
-    let delta = SourceSpec::Delta { files: files(&mesh, "t"), version: None };
-    let output = published(&mesh, &spec(&mesh, delta, fields)).await;
-    assert!(matches!(&output.body, Body::External(body) if body.version == Some(0) && body.format == "delta"));
-    let mut columns = both();
-    columns.push(column("day", ColumnType::Date, None));
-    // A column that is younger than a file is null in it; what the log says of values is not believed.
-    let sql = "SELECT id, name, day FROM t WHERE id < 50 ORDER BY id";
-    let expected = ["1|a|2026-01-01", "2|b|2026-01-01", "3||"];
-    assert_eq!(read(&mesh, columns.clone(), sql).await.expect("rows"), expected);
-    // What comes later is not of this version.
-    let c = parquet(&mesh, "t/c.parquet", vec![("nr", ids(&[4])), ("name", texts(&["d"]))]);
-    let removed = json!({"remove": {"path": "b.parquet", "dataChange": true, "deletionTimestamp": 1}});
-    commit(&at, 1, &[add(&c, "c.parquet", None), removed]);
-    assert_eq!(read(&mesh, columns.clone(), sql).await.expect("rows"), expected);
-    fs::remove_file(b).expect("vacuumed");
-    assert_eq!(read(&mesh, columns, sql).await.expect_err("it is gone").code, "MW0856");
-}
-
-#[tokio::test]
-async fn delta_features_that_change_what_files_say_are_refused() {
-    let mesh = Mesh::new();
-    let a = parquet(&mesh, "t/a.parquet", vec![("nr", ids(&[1, 2])), ("name", texts(&["a", "b"]))]);
-    let at = mesh.folder.path().join("domain/t");
-    let delta = SourceSpec::Delta { files: files(&mesh, "t"), version: None };
-    let refused = async || mesh.stage(&spec(&mesh, delta.clone(), people())).await.expect_err("refused").code;
-    let protocol = |feature: &str| json!({"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": [feature], "writerFeatures": [feature]}});
-    let mut deleted = add(&a, "a.parquet", None);
-    // An inline vector that deletes row 0.
-    deleted["add"]["deletionVector"] = json!({"storageType": "i",
-        "pathOrInlineDv": "^Bg9^0rr910000000000iXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L", "sizeInBytes": 40, "cardinality": 6});
-    commit(
-        &at,
-        0,
-        &[protocol("deletionVectors"), metadata(&[], &json!({"delta.enableDeletionVectors": "true"})), deleted],
-    );
-    assert_eq!(refused().await, "MW0685");
-    let mapped = metadata(&[], &json!({"delta.columnMapping.mode": "name"}));
-    commit(&at, 0, &[protocol("columnMapping"), mapped, add(&a, "a.parquet", None)]);
-    let code = refused().await;
-    assert!(["MW0685", "MW0537"].contains(&code.as_str()), "{code}");
-    // A log that names a file elsewhere.
-    let plain = json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}});
-    commit(&at, 0, &[plain, metadata(&[], &json!({})), add(&a, "../secret.parquet", None)]);
-    assert_eq!(refused().await, "MW0503");
-}
-
 #[tokio::test]
 async fn a_row_filter_and_masks_stand_before_files_of_others() {
     let mesh = Mesh::new();
@@ -301,7 +229,7 @@ async fn a_row_filter_and_masks_stand_before_files_of_others() {
     published(&mesh, &spec(&mesh, of_parquet(&mesh, "a.parquet"), people())).await;
     let columns =
         vec![column("id", ColumnType::Int64, None), column("name", ColumnType::Text, Some(Mask::ReplaceWithNull))];
-    let mut table = GovernedTable { body: GovernedBody::External, ..granted(&mesh, columns) };
+    let mut table = GovernedTable { body: GovernedBody::External(None), ..granted(&mesh, columns) };
     table.rows =
         RowFilter(vec![Predicate { column: "id".into(), op: Comparison::Gt, values: vec![Literal::Integer(1)] }]);
     let provider =
