@@ -1,5 +1,6 @@
 //! The command line is a client of the HTTP API (D24): of a server elsewhere, or of the same router in this process.
 
+use std::path::Path;
 use std::pin::Pin;
 
 use axum::body::Body;
@@ -40,6 +41,17 @@ pub struct Answer {
     pub body: ByteStream,
 }
 
+/// The certificates of a PEM file.
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>> {
+    let unusable = |why: &dyn std::fmt::Display| {
+        Error::environment("MW1011", format!("{}: {why}", path.display()))
+            .hint("`--ca-cert` takes the PEM file of the authority that the server's certificate comes from")
+    };
+    let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
+    let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(&error))?;
+    if found.is_empty() { Err(unusable(&"it holds no certificate")) } else { Ok(found) }
+}
+
 /// One call. Paths are below `/api/v1`, unless they start with `/`.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -78,19 +90,27 @@ impl Client {
         Self { via: Via::Process { router, session: Box::new(session) }, act_as }
     }
 
-    /// A server at `http://host:port`.
-    pub fn remote(server: &str, token: Option<String>, act_as: Option<String>) -> Result<Self> {
+    /// A server at `https://host:port` or `http://host:port`. Its certificate must lead to an authority that the machine
+    /// trusts, or to one of the file `authority`.
+    pub fn remote(
+        server: &str,
+        token: Option<String>,
+        act_as: Option<String>,
+        authority: Option<&Path>,
+    ) -> Result<Self> {
         let base = server.trim_end_matches('/').to_owned();
-        if !base.starts_with("http://") {
+        if !["http://", "https://"].iter().any(|scheme| base.starts_with(scheme)) {
             return Err(Error::usage("MW1006", format!("`{base}` is not an address that the command line can call"))
-                .hint("write `http://host:port`"));
+                .hint("write `https://host:port`, or `http://host:port` on this machine"));
         }
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(std::time::Duration::from_secs(10))
-            .build()
-            .map_err(|error| Error::environment("MW1007", format!("no HTTP client: {error}")))?;
+            .connect_timeout(std::time::Duration::from_secs(10));
+        for certificate in authority.map(authorities).transpose()?.unwrap_or_default() {
+            http = http.add_root_certificate(certificate);
+        }
+        let http = http.build().map_err(|error| Error::environment("MW1007", format!("no HTTP client: {error}")))?;
         Ok(Self { via: Via::Network { http, base, token }, act_as })
     }
 

@@ -75,6 +75,9 @@ pub struct Global {
     /// File that holds the credential, `-` for standard input [MESHWORK_TOKEN_FILE]
     #[arg(long, value_name = "FILE", global = true)]
     pub token_file: Option<PathBuf>,
+    /// Certificates of the authorities, PEM, that the server's may come from beside those of this machine [MESHWORK_CA_CERT]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub ca_cert: Option<PathBuf>,
     /// Act as this principal: `user:ana`, `product:sales.orders`
     #[arg(long = "as", value_name = "PRINCIPAL", global = true)]
     pub act_as: Option<String>,

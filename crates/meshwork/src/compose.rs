@@ -106,7 +106,9 @@ pub fn mesh_folder(config: &Config) -> Result<PathBuf> {
 pub async fn client(config: &Config, reach: &Reach) -> Result<Client> {
     match reach {
         Reach::Embedded(platform) => platform.client(config).await,
-        Reach::Server { url, token } => Client::remote(url, token.clone(), config.act_as.clone()),
+        Reach::Server { url, token } => {
+            Client::remote(url, token.clone(), config.act_as.clone(), config.authority.as_deref())
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Config {
     pub token_given: Option<String>,
     /// Prints the token, where that is not known.
     pub token_command: Option<String>,
+    /// Certificates of authorities that the server's may come from.
+    pub authority: Option<PathBuf>,
     pub act_as: Option<String>,
     /// What queries and runs of this process may use at most.
     pub limits: MeshLimits,
@@ -73,6 +75,8 @@ impl Config {
             },
         };
         let context = chosen(global, env("MESHWORK_SERVER"), env("MESHWORK_CONTEXT"))?;
+        let authority = global.ca_cert.clone().or_else(|| env("MESHWORK_CA_CERT").map(PathBuf::from));
+        let authority = authority.or_else(|| context.as_ref().and_then(|(_, context)| context.ca_cert.clone()));
         let color = match global.color {
             Color::Always => true,
             Color::Never => false,
@@ -96,6 +100,7 @@ impl Config {
             token_command: context.as_ref().and_then(|(_, context)| context.token_command.clone()),
             token_given: token.clone(),
             token: token.or_else(|| context.and_then(|(_, context)| context.token)),
+            authority,
             act_as: global.act_as.clone(),
             limits: limits_of(&global.limits, env("MESHWORK_LIMITS"))?,
             sample: None,
@@ -236,12 +241,28 @@ impl Config {
         Ok(absolute.components().collect())
     }
 
+    /// The authorities' file as it is found from every folder.
+    pub fn absolute_authority(&self) -> Result<Option<PathBuf>> {
+        let absolute = |path: &PathBuf| {
+            std::path::absolute(path)
+                .map_err(|error| Error::environment("MW1011", format!("{}: {error}", path.display())))
+        };
+        self.authority.as_ref().map(absolute).transpose()
+    }
+
     /// The same settings for another mesh folder, worked on directly.
     pub fn at(&self, folder: &Path) -> Self {
         let folder = folder.to_path_buf();
         let (server, context, token, token_given, token_command) = (None, None, None, None, None);
         Self { folder, server, context, token, token_given, token_command, ..self.clone() }
     }
+}
+
+/// Certificate and key of a server's ports.
+#[allow(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+pub fn tls() -> Option<(PathBuf, PathBuf)> {
+    let file = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    file("MESHWORK_TLS_CERT").zip(file("MESHWORK_TLS_KEY"))
 }
 
 /// A new folder for things that nobody needs to find again.

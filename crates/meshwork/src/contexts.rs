@@ -25,6 +25,9 @@ pub struct Server {
     /// A command whose output is the token; run when one is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_command: Option<String>,
+    /// PEM file of the authorities that its certificate may come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_cert: Option<PathBuf>,
 }
 
 impl Contexts {

@@ -5,6 +5,7 @@ pub mod body;
 mod docs;
 pub mod etag;
 pub mod format;
+mod listener;
 pub mod metrics;
 mod openapi;
 pub mod page;
@@ -19,6 +20,7 @@ pub mod table;
 mod tests;
 
 pub use auth::Session;
+pub use listener::{Peer, Port};
 pub use metrics::Metrics;
 pub use router::{describe, router};
 pub use state::AppState;

@@ -6,3 +6,4 @@
 pub mod api;
 pub mod http;
 pub mod pg;
+mod socket;

@@ -5,6 +5,7 @@
 
 mod cancel;
 mod connection;
+mod conversation;
 mod cursor;
 mod error;
 mod extended;
@@ -21,13 +22,14 @@ use std::time::Duration;
 
 use meshwork_control::credential::CredentialService;
 use meshwork_control::query::QueryService;
-use pgwire::tokio::process_socket;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use cancel::Registry;
-use connection::Handlers;
+use connection::Connection;
+pub use conversation::ALPN;
 
 /// What a connection needs.
 #[derive(Clone)]
@@ -41,8 +43,14 @@ const MAX_CONNECTIONS: usize = 200;
 /// How long running statements get to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Serves until `shutdown` resolves. The listener is loopback until TLS is configured (D14): passwords travel in clear text.
-pub async fn serve(listener: TcpListener, services: Services, shutdown: impl Future<Output = ()>) {
+/// Serves until `shutdown` resolves. Passwords travel as they are (D14): without `tls` the listener is loopback, and with it
+/// only peers on this machine may do without.
+pub async fn serve(
+    listener: TcpListener,
+    services: Services,
+    tls: Option<TlsAcceptor>,
+    shutdown: impl Future<Output = ()>,
+) {
     let registry = Arc::new(Registry::default());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -68,10 +76,11 @@ pub async fn serve(listener: TcpListener, services: Services, shutdown: impl Fut
             }
         };
         let place = Arc::clone(&places).try_acquire_owned().ok();
-        let handlers = Handlers::new(services.clone(), Arc::clone(&registry), peer, place.is_some());
+        let connection = Connection::new(services.clone(), Arc::clone(&registry), peer, place.is_some());
+        let tls = tls.clone();
         connections.spawn(async move {
             let _place = place;
-            if let Err(error) = process_socket(socket, None, handlers).await {
+            if let Err(error) = conversation::converse(socket, tls, Arc::new(connection)).await {
                 tracing::debug!(%peer, %error, "Postgres connection ended");
             }
         });

@@ -27,12 +27,12 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW1006",
         title: "Not an address of a server",
-        help: "`--server` takes `http://host:port`. Off loopback, put a TLS proxy in front of the server and run the command line beside it.",
+        help: "`--server` takes `https://host:port`, or `http://host:port` of a server on this machine.",
     },
     CodeInfo {
         code: "MW1007",
         title: "No answer from the server",
-        help: "The server is not running, listens elsewhere, or a firewall is between.",
+        help: "The server is not running, listens elsewhere, a firewall is between, or its certificate comes from an authority that this machine does not know: `--ca-cert` names it.",
     },
     CodeInfo {
         code: "MW1008",
@@ -48,6 +48,11 @@ pub const CODES: &[CodeInfo] = &[
         code: "MW1010",
         title: "Stopped",
         help: "The command was stopped by Ctrl-C or a signal. What it had begun is put in order: runs are stopped and publish nothing, their previous publications stay served.",
+    },
+    CodeInfo {
+        code: "MW1011",
+        title: "The authority's certificate cannot be used",
+        help: "`--ca-cert` (or MESHWORK_CA_CERT) names a PEM file with the certificates of the authorities that a server's certificate may come from, beside those that the machine trusts.",
     },
     CodeInfo {
         code: "MW1012",

@@ -221,7 +221,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0981",
         title: "TLS is not configured",
-        help: "Without TLS, passwords and tokens travel in the clear, so the server listens on loopback addresses only. Put a TLS proxy in front of it to be reachable from elsewhere.",
+        help: "Without TLS, passwords and tokens travel in the clear, so the server listens on loopback addresses only. To be reachable from elsewhere give it a certificate with `--tls-cert` and `--tls-key`, or put a TLS proxy in front of it.",
     },
     CodeInfo {
         code: "MW0982",
@@ -232,5 +232,10 @@ pub const CODES: &[CodeInfo] = &[
         code: "MW0983",
         title: "A secret cannot be written",
         help: "The first administrator's token is written to `.meshwork/admin-token`, readable by its owner only. The operating system refused.",
+    },
+    CodeInfo {
+        code: "MW0984",
+        title: "The certificate cannot be used",
+        help: "`--tls-cert` is a PEM file with the certificate of the server and those that lead to its authority, `--tls-key` the private key of the first, readable by the server's user or group only. Both are read again when they change; a pair that cannot be used then leaves the one before in place, and a line in the log.",
     },
 ];

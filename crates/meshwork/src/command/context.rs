@@ -58,10 +58,11 @@ impl Contextual {
             }
             What::Add { name, url, token_command } => {
                 Contexts::check_name(&name)?;
+                let ca_cert = context.config.absolute_authority()?;
                 // Refuses what cannot be an address.
-                Client::remote(&url, None, None)?;
+                Client::remote(&url, None, None, ca_cert.as_deref())?;
                 let token = context.config.token.clone().filter(|_| token_command.is_none());
-                contexts.contexts.insert(name, Server { server: url, token, token_command });
+                contexts.contexts.insert(name, Server { server: url, token, token_command, ca_cert });
             }
             What::Use { name, .. } => {
                 if let Some(name) = &name {

@@ -11,7 +11,7 @@ use meshwork_core::product::Input;
 use meshwork_store::StateFolder;
 use serde_json::{Value, json};
 
-use super::serve::{Server, listen};
+use super::serve::{Ports, Server, listen_near};
 use super::{Context, apply, check, run, terminated};
 use crate::client::{Call, Client};
 use crate::output::count;
@@ -121,15 +121,7 @@ async fn prepare(context: &Context, folder: &Path, scale: u32) -> Result<Server>
     if !left.is_empty() {
         return Err(Error::check("MW1029", format!("not published: {}", left.join(", "))));
     }
-    Server::start(platform, http, Some(pg)).await
-}
-
-/// The usual port, or a free one.
-async fn listen_near(usual: &str, option: &str) -> Result<tokio::net::TcpListener> {
-    match listen(usual, option).await {
-        Err(error) if error.code == "MW0982" => listen("127.0.0.1:0", option).await,
-        listener => listener,
-    }
+    Server::start(platform, Ports { http, pg: Some(pg), tls: None }).await
 }
 
 /// Every product is allowed to read what it declares as its input from another domain.
@@ -246,14 +238,14 @@ impl Things {
     }
 
     async fn check_data(&self) -> Result<String> {
-        let client = Client::remote(&self.http, Some(self.token.clone()), None)?;
+        let client = Client::remote(&self.http, Some(self.token.clone()), None, None)?;
         let path = self.data();
         let answer = client.json(Call::get(path.strip_prefix(&self.http).unwrap_or(&path))).await?;
         let rows = answer.get("rows").or_else(|| answer.get("items")).and_then(Value::as_array).map_or(0, Vec::len);
         if rows != 5 {
             return Err(Error::check("MW1029", format!("5 rows were expected, {rows} came")));
         }
-        let anonymous = Client::remote(&self.http, None, None)?;
+        let anonymous = Client::remote(&self.http, None, None, None)?;
         match anonymous.json(Call::get(path.strip_prefix(&self.http).unwrap_or(&path))).await {
             Err(error) if error.kind == Kind::Unauthenticated => {
                 Ok("5 rows over HTTP, none without the token".to_owned())
@@ -263,7 +255,7 @@ impl Things {
     }
 
     async fn check_docs(&self) -> Result<String> {
-        let client = Client::remote(&self.http, None, None)?;
+        let client = Client::remote(&self.http, None, None, None)?;
         let page = client.bytes(Call::get("/api/docs").accept("text/html")).await?;
         let openapi = client.json(Call::get("/api/openapi.json")).await?;
         let paths = openapi.get("paths").and_then(Value::as_object).map_or(0, serde_json::Map::len);

@@ -43,9 +43,10 @@ impl Login {
         let name = named.unwrap_or_else(|| contexts.name_for(&server));
         Contexts::check_name(&name)?;
         let token = self.token(context, &server).await?;
-        let client = Client::remote(&server, Some(token.clone()), None)?;
+        let ca_cert = config.absolute_authority()?;
+        let client = Client::remote(&server, Some(token.clone()), None, ca_cert.as_deref())?;
         let who = client.json(Call::get("whoami")).await?;
-        contexts.contexts.insert(name.clone(), Server { server, token: Some(token), token_command: None });
+        contexts.contexts.insert(name.clone(), Server { server, token: Some(token), token_command: None, ca_cert });
         contexts.current = Some(name.clone());
         contexts.write()?;
         let whose = who.get("principal").and_then(Value::as_str).unwrap_or_default();
@@ -78,7 +79,8 @@ impl Login {
             let expires = self.expires.as_deref().map(access::moment).transpose()?;
             fields.insert("expires_at".to_owned(), json!(expires));
         }
-        let made = Client::remote(server, None, None)?.json(Call::post("login", body)).await?;
+        let client = Client::remote(server, None, None, context.config.authority.as_deref())?;
+        let made = client.json(Call::post("login", body)).await?;
         made.get("token")
             .and_then(Value::as_str)
             .map(str::to_owned)
@@ -110,7 +112,7 @@ impl Logout {
             return Err(Error::not_found("MW1067", message).hint("there is nothing to revoke"));
         };
         if !self.local {
-            revoke(&server.server, token).await.map_err(|error| match error.kind {
+            revoke(&server, token).await.map_err(|error| match error.kind {
                 Kind::Environment => error.hint("`meshwork logout --local` forgets the token without revoking it"),
                 _ => error,
             })?;
@@ -125,8 +127,8 @@ impl Logout {
 }
 
 /// A token that does not count any more needs no revoking.
-async fn revoke(server: &str, token: String) -> Result<()> {
-    let client = Client::remote(server, Some(token), None)?;
+async fn revoke(server: &Server, token: String) -> Result<()> {
+    let client = Client::remote(&server.server, Some(token), None, server.ca_cert.as_deref())?;
     let who = match client.json(Call::get("whoami")).await {
         Err(error) if error.kind == Kind::Unauthenticated => return Ok(()),
         who => who?,

@@ -1,5 +1,7 @@
 //! `meshwork serve`
 
+pub mod tls;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use meshwork_core::error::{Error, Result};
+use meshwork_server::http::{Peer, Port};
 use meshwork_server::pg;
 use meshwork_store::{ServerInfo, StateFolder};
 use tokio::net::TcpListener;
@@ -14,7 +17,8 @@ use tokio::sync::watch;
 
 use super::{Context, terminated};
 use crate::compose::{self, Platform};
-use crate::exit;
+use crate::{config, exit};
+use tls::Tls;
 
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -24,6 +28,8 @@ pub struct Serve {
     /// Address of the Postgres wire; `off` for none
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5433")]
     pg: String,
+    #[command(flatten)]
+    tls: tls::Files,
 }
 
 /// How long requests may go on after the server was asked to stop.
@@ -36,11 +42,13 @@ impl Serve {
     pub async fn run(self, context: &Context) -> Result<u8> {
         let folder = StateFolder::of(&compose::mesh_folder(&context.config)?);
         // Ports first: a taken one is found before anything is opened.
-        let http = listen(&self.http, "http").await?;
-        let pg = if self.pg == "off" { None } else { Some(listen(&self.pg, "pg").await?) };
+        let tls = self.tls.open(config::tls())?;
+        let reach = if tls.is_some() { Reach::Anywhere } else { Reach::ThisMachine };
+        let http = listen(&self.http, "http", reach).await?;
+        let pg = if self.pg == "off" { None } else { Some(listen(&self.pg, "pg", reach).await?) };
         let lock = compose::patiently(Duration::from_secs(2), || folder.lock()).await?;
         let platform = compose::open(&context.config, lock).await?;
-        let server = Server::start(platform, http, pg).await?;
+        let server = Server::start(platform, Ports { http, pg, tls }).await?;
         let token_file = folder.path().join(compose::ADMIN_TOKEN);
         if server.first_start(&token_file).await? {
             let file = token_file.display();
@@ -64,6 +72,13 @@ impl Serve {
     }
 }
 
+/// What a server listens on.
+pub struct Ports {
+    pub http: TcpListener,
+    pub pg: Option<TcpListener>,
+    pub tls: Option<Tls>,
+}
+
 /// A server that answers on its ports until it is stopped.
 pub struct Server {
     pub http: String,
@@ -75,23 +90,31 @@ pub struct Server {
 }
 
 impl Server {
-    pub async fn start(platform: Platform, http: TcpListener, postgres: Option<TcpListener>) -> Result<Self> {
+    pub async fn start(platform: Platform, ports: Ports) -> Result<Self> {
+        let Ports { http: listener, pg: postgres, tls } = ports;
         let platform = Arc::new(platform);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = tokio::task::JoinSet::new();
-        let http_address = address(&http)?;
+        let http_address = address(&listener)?;
         let pg_address = postgres.as_ref().map(address).transpose()?;
-        let service = platform.router.clone().into_make_service_with_connect_info::<SocketAddr>();
-        let until = stopped.clone();
-        tasks.spawn(async move {
-            if let Err(error) = axum::serve(http, service).with_graceful_shutdown(turned(until)).await {
-                tracing::error!(%error, "the HTTP port failed");
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor(b"http/1.1")).transpose()?;
+        let (http, own) = match &acceptor {
+            None => (format!("http://{http_address}"), format!("http://{http_address}")),
+            Some(_) => {
+                // The command line in the mesh folder comes in by a door of its own: which name the certificate has for the
+                // world is not its concern.
+                let door = listen("127.0.0.1:0", "http", Reach::ThisMachine).await?;
+                let own = format!("http://{}", address(&door)?);
+                tasks.spawn(answering(platform.router.clone(), Port::new(door, None), stopped.clone()));
+                (format!("https://{http_address}"), own)
             }
-        });
+        };
+        tasks.spawn(answering(platform.router.clone(), Port::new(listener, acceptor), stopped.clone()));
         if let Some(listener) = postgres {
             let services =
                 pg::Services { credentials: platform.app.credentials.clone(), query: (*platform.app.query).clone() };
-            tasks.spawn(pg::serve(listener, services, turned(stopped.clone())));
+            let acceptor = tls.as_ref().map(|tls| tls.acceptor(pg::ALPN)).transpose()?;
+            tasks.spawn(pg::serve(listener, services, acceptor, turned(stopped.clone())));
         }
         let runs = platform.app.runs.clone();
         tasks.spawn(repeated(RECOVERY, stopped.clone(), async move || {
@@ -114,11 +137,10 @@ impl Server {
             }),
             Err(error) => tracing::warn!(%error, "housekeeping did not finish"),
         }));
-        let http = format!("http://{http_address}");
         let token = platform.app.credentials.owner_token();
         platform.lock.write_server_info(&ServerInfo {
             pid: std::process::id(),
-            http: http.clone(),
+            http: own,
             postgres: pg_address.map(|address| address.to_string()),
             token: Some(token.clone()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -152,6 +174,13 @@ impl Server {
     }
 }
 
+async fn answering(router: axum::Router, port: Port, until: watch::Receiver<bool>) {
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    if let Err(error) = axum::serve(port, service).with_graceful_shutdown(turned(until)).await {
+        tracing::error!(%error, "the HTTP port failed");
+    }
+}
+
 async fn turned(mut flag: watch::Receiver<bool>) {
     // A sender that is gone means the same.
     let _ = flag.wait_for(|on| *on).await;
@@ -170,17 +199,24 @@ fn address(listener: &TcpListener) -> Result<SocketAddr> {
     listener.local_addr().map_err(|error| Error::environment("MW0980", format!("the port has no address: {error}")))
 }
 
-/// Listens on a loopback address.
-pub async fn listen(text: &str, option: &str) -> Result<TcpListener> {
+/// Who may come to a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    ThisMachine,
+    /// In TLS.
+    Anywhere,
+}
+
+pub async fn listen(text: &str, option: &str, reach: Reach) -> Result<TcpListener> {
     let wrong = |why: String| {
         Error::usage("MW0980", format!("--{option} {}: {why}", text.escape_debug()))
             .hint(format!("write an address and a port, such as `--{option} 127.0.0.1:8081`; port 0 takes a free one"))
     };
     let mut addresses = tokio::net::lookup_host(text).await.map_err(|error| wrong(error.to_string()))?;
     let address = addresses.next().ok_or_else(|| wrong("it is no address".to_owned()))?;
-    if !address.ip().is_loopback() {
+    if reach == Reach::ThisMachine && !address.ip().is_loopback() {
         return Err(Error::usage("MW0981", format!("{address} is not a loopback address, and TLS is not configured"))
-            .hint("passwords and tokens would travel in the clear; listen on 127.0.0.1 and put a TLS proxy in front"));
+            .hint("passwords and tokens would travel in the clear: give a certificate with `--tls-cert` and `--tls-key`, or listen on 127.0.0.1 behind a TLS proxy"));
     }
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
@@ -193,6 +229,14 @@ pub async fn listen(text: &str, option: &str) -> Result<TcpListener> {
         }
         _ => wrong(error.to_string()),
     })
+}
+
+/// On this machine: the address, or a free port where that is taken.
+pub async fn listen_near(usual: &str, option: &str) -> Result<TcpListener> {
+    match listen(usual, option, Reach::ThisMachine).await {
+        Err(error) if error.code == "MW0982" => listen("127.0.0.1:0", option, Reach::ThisMachine).await,
+        listener => listener,
+    }
 }
 
 /// A file that only its owner may read, new each time.
@@ -214,12 +258,13 @@ mod tests {
 
     #[tokio::test]
     async fn only_free_loopback_ports() {
-        let taken = listen("127.0.0.1:0", "http").await.unwrap();
+        let taken = listen("127.0.0.1:0", "http", Reach::ThisMachine).await.unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = listen(&format!("127.0.0.1:{port}"), "http").await.unwrap_err();
+        let error = listen(&format!("127.0.0.1:{port}"), "http", Reach::ThisMachine).await.unwrap_err();
         assert_eq!(error.message, format!("port {port} is in use by another process"));
         assert_eq!(error.hints, ["choose another with `--http 127.0.0.1:PORT`; port 0 takes a free one"]);
-        assert_eq!(listen("0.0.0.0:0", "pg").await.unwrap_err().code, "MW0981");
-        assert_eq!(listen("nonsense", "pg").await.unwrap_err().code, "MW0980");
+        assert_eq!(listen("0.0.0.0:0", "pg", Reach::ThisMachine).await.unwrap_err().code, "MW0981");
+        listen("0.0.0.0:0", "pg", Reach::Anywhere).await.unwrap();
+        assert_eq!(listen("nonsense", "pg", Reach::ThisMachine).await.unwrap_err().code, "MW0980");
     }
 }

@@ -27,4 +27,5 @@ mod serve;
 mod shell;
 mod sources;
 mod terminal;
+mod tls;
 mod views;

@@ -203,7 +203,11 @@ impl Mesh {
     }
 
     pub fn serve_with(&self, more: &[&str]) -> Server<'_> {
-        let mut command = self.command(&[&["serve", "--http", "127.0.0.1:0", "--pg", "127.0.0.1:0"], more].concat());
+        self.serve_on(&[&["--http", "127.0.0.1:0", "--pg", "127.0.0.1:0"], more].concat())
+    }
+
+    pub fn serve_on(&self, ports: &[&str]) -> Server<'_> {
+        let mut command = self.command(&[&["serve"], ports].concat());
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server starts");
         let mut server = Server { mesh: self, child, http: String::new(), token: String::new(), pg: None };
         let file = self.path().join(".meshwork/server.json");

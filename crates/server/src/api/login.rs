@@ -1,7 +1,5 @@
 //! From a password or a one-time token to a token of one's own.
 
-use std::net::SocketAddr;
-
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{Extensions, StatusCode, header};
@@ -15,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::token::CreatedToken;
-use crate::http::AppState;
+use crate::http::{AppState, Peer};
 use crate::http::body::JsonBody;
 use crate::http::problem::Answer;
 use crate::http::table::{Access, Routes};
@@ -59,7 +57,7 @@ async fn login(
             return Err(Error::usage("MW0952", message).hint("send `one_time_token`, or `user` and `password`").into());
         }
     };
-    let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.to_string());
+    let address = extensions.get::<ConnectInfo<Peer>>().map(|ConnectInfo(Peer(peer))| peer.to_string());
     let origin = Origin { port: Some("http".to_owned()), address };
     let label = asked.label.unwrap_or_else(|| "login".to_owned());
     let made = app.credentials.login(credential, &origin, NewLogin { label, expires_at: asked.expires_at }).await?;

@@ -1,6 +1,5 @@
 //! Who calls: Basic or Bearer through the one credential check (D14), or a session that the process itself vouches for.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +14,7 @@ use meshwork_core::permission::{self, ApiAction, Resource};
 use meshwork_core::principal::{Principal, Subject};
 use meshwork_core::{Error, Result};
 
+use super::listener::Peer;
 use super::problem::Failure;
 use super::request::RequestId;
 use super::state::AppState;
@@ -117,11 +117,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 /// Whether the peer is this machine, or the process itself.
 pub fn is_local(request: &Request) -> bool {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
     let in_process = request.extensions().get::<Session>().is_some();
     // A proxy on this machine speaks for somebody else.
     let forwarded = ["forwarded", "x-forwarded-for"].iter().any(|name| request.headers().contains_key(*name));
-    in_process || (peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback()) && !forwarded)
+    in_process || (peer.is_some_and(|ConnectInfo(Peer(peer))| peer.ip().to_canonical().is_loopback()) && !forwarded)
 }
 
 pub(super) async fn identify(
@@ -130,7 +130,7 @@ pub(super) async fn identify(
     extensions: &Extensions,
     action: ApiAction,
 ) -> Result<Caller> {
-    let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.to_string());
+    let address = extensions.get::<ConnectInfo<Peer>>().map(|ConnectInfo(Peer(peer))| peer.to_string());
     let mut session = match extensions.get::<Session>() {
         Some(session) => session.clone(),
         None => {

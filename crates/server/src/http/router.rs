@@ -64,7 +64,7 @@ pub fn describe() -> (OpenApi, Table) {
 }
 
 /// The API. A request may carry a [`Session`](super::Session) as an extension: the command line's way to say who it is
-/// in process. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that peers are known.
+/// in process. Serve it with `into_make_service_with_connect_info::<Peer>()`, so that peers are known.
 pub fn router(app: AppState) -> Router {
     let (router, document, table) = all().finish();
     let document = serde_json::to_vec(&openapi::complete(document, &table)).unwrap_or_default();

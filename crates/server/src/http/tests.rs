@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use self::world::World;
 use super::table::Access;
-use super::{Session, describe};
+use super::{Peer, Session, describe};
 
 // ------------------------------------------------------------------------------------------------------ the route table
 
@@ -381,7 +381,7 @@ async fn metrics_are_for_this_machine_and_administrators() {
     let from = |peer: &str, forwarded: bool| {
         let mut request = world.request("", Method::GET, "/metrics", None);
         let peer: std::net::SocketAddr = peer.parse().unwrap();
-        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        request.extensions_mut().insert(axum::extract::ConnectInfo(Peer(peer)));
         if forwarded {
             request.headers_mut().insert("x-forwarded-for", "192.0.2.1".parse().unwrap());
         }

@@ -10,10 +10,9 @@ use futures::StreamExt;
 use meshwork_control::credential::Origin;
 use meshwork_control::query::{Answer, Prepared, QuerySession};
 use meshwork_core::principal::Subject;
-use pgwire::api::cancel::CancelHandler;
 use pgwire::api::portal::Format;
 use pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
-use pgwire::api::{ClientInfo, PgWireServerHandlers, Type};
+use pgwire::api::{ClientInfo, Type};
 use pgwire::error::PgWireResult;
 use pgwire::messages::response::TransactionStatus;
 use pgwire::messages::startup::SecretKey;
@@ -22,7 +21,6 @@ use super::Services;
 use super::cancel::{Registration, Registry, Running};
 use super::cursor::{Count, Cursor, Cursors};
 use super::error::{fatal, plain, to_pg};
-use super::extended::Extended;
 use super::rows::rows;
 use super::setting::Settings;
 use super::statement::Command;
@@ -44,6 +42,27 @@ pub struct Connection {
 }
 
 impl Connection {
+    pub fn new(services: Services, registry: Arc<Registry>, peer: SocketAddr, has_place: bool) -> Self {
+        Self {
+            services,
+            registry,
+            has_place,
+            running: Arc::default(),
+            peer,
+            user: OnceLock::new(),
+            subject: OnceLock::new(),
+            registration: OnceLock::new(),
+            settings: Mutex::default(),
+            cursors: Cursors::default(),
+            savepoints: Mutex::default(),
+        }
+    }
+
+    /// Whether nobody can listen in on it without being on this machine.
+    pub fn is_local(&self) -> bool {
+        self.peer.ip().to_canonical().is_loopback()
+    }
+
     pub fn user(&self) -> String {
         self.user.get().cloned().unwrap_or_default()
     }
@@ -278,43 +297,4 @@ fn options(text: &str) -> HashMap<String, String> {
         }
     }
     found
-}
-
-/// The handlers that pgwire asks for; all are the one connection.
-pub struct Handlers {
-    connection: Arc<Connection>,
-}
-
-impl Handlers {
-    pub fn new(services: Services, registry: Arc<Registry>, peer: SocketAddr, has_place: bool) -> Self {
-        let connection = Connection {
-            services,
-            registry,
-            has_place,
-            running: Arc::default(),
-            peer,
-            user: OnceLock::new(),
-            subject: OnceLock::new(),
-            registration: OnceLock::new(),
-            settings: Mutex::default(),
-            cursors: Cursors::default(),
-            savepoints: Mutex::default(),
-        };
-        Self { connection: Arc::new(connection) }
-    }
-}
-
-impl PgWireServerHandlers for Handlers {
-    fn simple_query_handler(&self) -> Arc<impl pgwire::api::query::SimpleQueryHandler> {
-        Arc::clone(&self.connection)
-    }
-    fn extended_query_handler(&self) -> Arc<impl pgwire::api::query::ExtendedQueryHandler> {
-        Arc::new(Extended(Arc::clone(&self.connection)))
-    }
-    fn startup_handler(&self) -> Arc<impl pgwire::api::auth::StartupHandler> {
-        Arc::clone(&self.connection)
-    }
-    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
-        Arc::clone(&self.connection.registry)
-    }
 }

@@ -30,6 +30,9 @@ impl StartupHandler for Connection {
                 if !self.has_place {
                     return Err(fatal("53300", "sorry, too many clients already"));
                 }
+                if !client.is_secure() && !self.is_local() {
+                    return Err(fatal("28000", "connections from other machines need TLS: set sslmode=require"));
+                }
                 protocol_negotiation(client, startup).await.map_err(|error| fatal("08P01", error.to_string()))?;
                 let user = startup.parameters.get("user").filter(|user| !user.is_empty());
                 let Some(user) = user else {

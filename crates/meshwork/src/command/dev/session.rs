@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use super::scope::{self, Key, Scope, Shaping, Table};
 use super::upstream::Upstream;
 use crate::client::{Call, Client, encoded};
-use crate::command::serve::{Server, listen, write_secret};
+use crate::command::serve::{self, Server, listen_near, write_secret};
 use crate::command::{Context, run};
 use crate::compose::{self, Platform};
 use crate::config::Config;
@@ -125,12 +125,12 @@ impl<'c> Session<'c> {
         self.running = Some(match &mut self.ports {
             None => Running::Alone(Box::new(platform)),
             Some(ports) => {
-                let http = near(&ports.http, "http").await?;
+                let http = listen_near(&ports.http, "http").await?;
                 let pg = match &ports.pg {
-                    Some(pg) => Some(near(pg, "pg").await?),
+                    Some(pg) => Some(listen_near(pg, "pg").await?),
                     None => None,
                 };
-                let server = Server::start(platform, http, pg).await?;
+                let server = Server::start(platform, serve::Ports { http, pg, tls: None }).await?;
                 // The same ones next time.
                 ports.http = server.http.trim_start_matches("http://").to_owned();
                 ports.pg = server.pg.map(|address| address.to_string());
@@ -379,14 +379,6 @@ async fn results(client: &Client, product: &str) -> Result<Option<String>> {
 fn typed<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T> {
     serde_json::from_value(answer)
         .map_err(|error| Error::environment("MW1009", format!("the server's answer is not understood: {error}")))
-}
-
-/// The address, or a free port where that is taken.
-async fn near(address: &str, option: &str) -> Result<tokio::net::TcpListener> {
-    match listen(address, option).await {
-        Err(error) if error.code == "MW0982" => listen("127.0.0.1:0", option).await,
-        listener => listener,
-    }
 }
 
 /// A file, or a folder with all that is in it.
