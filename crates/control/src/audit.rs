@@ -1,5 +1,6 @@
 //! The audit log (D23): recording before things happen, reading, verifying, erasing.
 
+mod proof;
 mod sequencer;
 #[cfg(test)]
 mod tests;
@@ -9,17 +10,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meshwork_core::audit::leaf::{Leaf, Opened, SubjectKey, key_name};
-use meshwork_core::audit::{Entry, Event, Kind, TableRead, chain};
+use meshwork_core::audit::checkpoint::{Signer, Verifier};
+use meshwork_core::audit::{Entry, Event, Kind, TableRead};
 use meshwork_core::effect::{Entropy, Timestamp};
 use meshwork_core::error::{Error, Result};
 use meshwork_core::principal::Principal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::proof::{Break, Proof, Verification};
 use self::sequencer::{Request, Sequencer};
 use crate::port::audit::AuditSink;
 use crate::port::data::TableUse;
-use crate::port::state::{AuditRecord, AuditState};
+use crate::port::state::AuditState;
 
 /// Requests that wait for the sequencer; beyond that, `record` waits for room.
 const QUEUE: usize = 1024;
@@ -33,6 +36,7 @@ const MOST: u32 = 1000;
 pub struct AuditService {
     state: Arc<dyn AuditState>,
     requests: mpsc::Sender<Request>,
+    verifier: Verifier,
 }
 
 /// Which entries: all conditions hold. The newest come first.
@@ -58,44 +62,15 @@ pub struct AuditQuery {
     pub limit: u32,
 }
 
-/// What walking the whole log found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verification {
-    /// Records that hold, from the first on.
-    pub records: u64,
-    /// The chain hash after them, in hex. Kept elsewhere, it also proves later that none were cut off the end.
-    pub head: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub broken: Option<Break>,
-}
-
-/// The first record that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Break {
-    pub sequence: u64,
-    pub because: String,
-}
-
-impl Verification {
-    /// MW0451 when the log is broken.
-    pub fn into_result(self) -> Result<Self> {
-        match &self.broken {
-            None => Ok(self),
-            Some(at) => {
-                let message = format!("the audit log is broken at record {}: {}", at.sequence, at.because);
-                let intact = format!("the {} records before it are intact", self.records);
-                Err(Error::check("MW0451", message).hint(intact).hint("compare with a backup"))
-            }
-        }
-    }
-}
-
 impl AuditService {
     /// Starts the sequencer on the current tokio runtime; it ends when the last clone is dropped.
-    pub fn start(state: Arc<dyn AuditState>, entropy: Arc<dyn Entropy>) -> Self {
+    pub async fn start(state: Arc<dyn AuditState>, entropy: Arc<dyn Entropy>, signer: Signer) -> Self {
         let (requests, inbox) = mpsc::channel(QUEUE);
-        tokio::spawn(Sequencer::new(state.clone(), entropy).serve(inbox));
-        Self { state, requests }
+        let verifier = signer.verifier().clone();
+        let mut sequencer = Sequencer::new(state.clone(), entropy, signer);
+        sequencer.begin().await;
+        tokio::spawn(sequencer.serve(inbox));
+        Self { state, requests, verifier }
     }
 
     /// Appends the entry and returns its sequence number once it is durable. On an error (MW0450), whatever was to be
@@ -120,7 +95,7 @@ impl AuditService {
         let keys: BTreeMap<String, SubjectKey> =
             keys.into_values().map(|key| (key.pseudonym().to_owned(), key)).collect();
         let limit = if query.limit == 0 { MOST } else { query.limit.min(MOST) } as usize;
-        let last = self.state.last().await?.map_or(0, |record| record.sequence);
+        let last = self.state.last().await?;
         let mut end = query.before.map_or(last, |before| last.min(before.saturating_sub(1)));
         let mut found = Vec::new();
         while end > 0 && found.len() < limit {
@@ -142,28 +117,6 @@ impl AuditService {
             end = start;
         }
         Ok(found)
-    }
-
-    /// Walks every record. An error means that the log could not be read; a broken log is an answer.
-    pub async fn verify(&self) -> Result<Verification> {
-        let mut walked = Verification { records: 0, head: hex(&chain::GENESIS), broken: None };
-        let mut previous = chain::GENESIS;
-        loop {
-            let records = self.state.read(walked.records, CHUNK).await?;
-            if records.is_empty() {
-                return Ok(walked);
-            }
-            for record in &records {
-                let expected = walked.records + 1;
-                if let Some(because) = flaw(record, expected, &previous) {
-                    walked.broken = Some(Break { sequence: expected, because });
-                    return Ok(walked);
-                }
-                previous = record.chain_hash;
-                walked.records = record.sequence;
-                walked.head = hex(&previous);
-            }
-        }
     }
 
     /// Forgets a person: its key is destroyed, so that everything personal about it is unreadable; the log still verifies.
@@ -229,28 +182,6 @@ impl From<&TableUse> for TableRead {
     }
 }
 
-/// Why a record does not hold, if so.
-fn flaw(record: &AuditRecord, expected: u64, previous: &[u8; 32]) -> Option<String> {
-    if record.sequence != expected {
-        return Some(format!("record {expected} is missing; the next one is {}", record.sequence));
-    }
-    if record.leaf_hash != chain::leaf_hash(&record.leaf) {
-        return Some("its bytes do not match its hash".to_owned());
-    }
-    if record.chain_hash != chain::link(previous, &record.leaf_hash) {
-        return Some("it does not continue the chain".to_owned());
-    }
-    match Leaf::parse(&record.leaf) {
-        Err(error) => Some(error.message),
-        Ok(leaf) if leaf.sequence != expected => Some(format!("its leaf says it is record {}", leaf.sequence)),
-        Ok(_) => None,
-    }
-}
-
 fn stopped() -> Error {
     Error::environment("MW0450", "the audit log is closed: nothing can be recorded any more")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -19,6 +19,7 @@ use meshwork_control::quarantine::QuarantineService;
 use meshwork_control::query::{QueryService, QuerySettings};
 use meshwork_control::run::{RunPorts, RunService, RunSettings};
 use meshwork_control::storage::AppliedStorage;
+use meshwork_core::audit::checkpoint::Signer;
 use meshwork_core::effect::{Clock, Entropy};
 use meshwork_core::error::{Error, Kind, Result};
 use meshwork_core::id::Ids;
@@ -162,7 +163,10 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
-    let audit = Arc::new(AuditService::start(state.clone(), entropy.clone()));
+    let mesh_key = mesh_key(&folder.join("mesh.key"), &*entropy)?;
+    let applied = reader.applied().await?;
+    let signer = Signer::new(&format!("meshwork/{}", applied.mesh_id), &mesh_key.audit_seed());
+    let audit = Arc::new(AuditService::start(state.clone(), entropy.clone(), signer).await);
     let sink: Arc<dyn AuditSink> = audit.clone();
     let governance = Arc::new(Governance::new(state.clone(), state.clone()));
     let query = Arc::new(QueryService::new(
@@ -170,12 +174,11 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         governance.clone(),
         sink.clone(),
         QuerySettings {
-            mesh_key: mesh_key(&folder.join("mesh.key"), &*entropy)?,
+            mesh_key,
             limits: query_limits(),
             operator: config.limits.query,
         },
     ));
-    let applied = reader.applied().await?;
     let process = SelfProcess {
         program: program()?,
         temporary: temporary.clone(),

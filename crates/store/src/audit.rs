@@ -1,10 +1,10 @@
 //! The audit log: append only, in order, durable when `append` returns.
 
 use async_trait::async_trait;
-use meshwork_control::port::state::{AuditRecord, AuditState};
-use meshwork_core::audit::chain;
+use meshwork_control::port::state::{AuditBatch, AuditRecord, AuditState};
+use meshwork_core::audit::merkle::{self, Edge, Hash, Place};
 use meshwork_core::error::{Error, Result};
-use sqlx::FromRow;
+use sqlx::{FromRow, SqliteConnection};
 
 use crate::SqliteState;
 use crate::fault::fault;
@@ -14,63 +14,71 @@ use crate::stored::{signed, unreadable, unsigned};
 struct AuditRow {
     sequence: i64,
     leaf: Vec<u8>,
-    leaf_hash: Vec<u8>,
-    chain_hash: Vec<u8>,
 }
 
 impl AuditRow {
     fn record(self) -> Result<AuditRecord> {
-        Ok(AuditRecord {
-            sequence: unsigned(self.sequence)?,
-            leaf: self.leaf,
-            leaf_hash: thirty_two(&self.leaf_hash)?,
-            chain_hash: thirty_two(&self.chain_hash)?,
-        })
+        Ok(AuditRecord { sequence: unsigned(self.sequence)?, leaf: self.leaf })
     }
 }
 
 #[async_trait]
 impl AuditState for SqliteState {
-    async fn append(&self, records: &[AuditRecord]) -> Result<()> {
+    async fn append(&self, batch: &AuditBatch) -> Result<()> {
         let mut tx = self.write().await?;
-        let last: Option<(i64, Vec<u8>)> =
-            sqlx::query_as("SELECT sequence, chain_hash FROM audit ORDER BY sequence DESC LIMIT 1")
-                .fetch_optional(&mut *tx)
-                .await
-                .map_err(fault)?;
-        let (mut sequence, mut previous) = match last {
-            Some((sequence, hash)) => (unsigned(sequence)?, thirty_two(&hash)?),
-            None => (0, chain::GENESIS),
-        };
-        for record in records {
-            if record.sequence != sequence + 1 || record.chain_hash != chain::link(&previous, &record.leaf_hash) {
+        let last: Option<i64> =
+            sqlx::query_scalar("SELECT max(sequence) FROM audit").fetch_one(&mut *tx).await.map_err(fault)?;
+        let mut sequence = last.map_or(Ok(0), unsigned)?;
+        for record in &batch.records {
+            if record.sequence != sequence + 1 {
                 return Err(gap(sequence, record.sequence));
             }
-            sqlx::query("INSERT INTO audit (sequence, leaf, leaf_hash, chain_hash) VALUES (?, ?, ?, ?)")
+            sqlx::query("INSERT INTO audit (sequence, leaf) VALUES (?, ?)")
                 .bind(signed(record.sequence)?)
                 .bind(record.leaf.as_slice())
-                .bind(record.leaf_hash.as_slice())
-                .bind(record.chain_hash.as_slice())
                 .execute(&mut *tx)
                 .await
                 .map_err(fault)?;
-            (sequence, previous) = (record.sequence, record.chain_hash);
+            sequence = record.sequence;
         }
+        put_nodes(&mut tx, &batch.nodes).await?;
+        sqlx::query("INSERT OR REPLACE INTO audit_checkpoint (one, note) VALUES (1, ?)")
+            .bind(&batch.checkpoint)
+            .execute(&mut *tx)
+            .await
+            .map_err(fault)?;
         tx.commit().await.map_err(fault)
     }
 
-    async fn last(&self) -> Result<Option<AuditRecord>> {
-        let row: Option<AuditRow> =
-            sqlx::query_as("SELECT sequence, leaf, leaf_hash, chain_hash FROM audit ORDER BY sequence DESC LIMIT 1")
-                .fetch_optional(self.readers())
-                .await
-                .map_err(fault)?;
-        row.map(AuditRow::record).transpose()
+    async fn last(&self) -> Result<u64> {
+        let last: Option<i64> =
+            sqlx::query_scalar("SELECT max(sequence) FROM audit").fetch_one(self.readers()).await.map_err(fault)?;
+        last.map_or(Ok(0), unsigned)
+    }
+
+    async fn nodes(&self, places: &[Place]) -> Result<Vec<Option<Hash>>> {
+        let mut connection = self.readers().acquire().await.map_err(fault)?;
+        let mut found = Vec::with_capacity(places.len());
+        for place in places {
+            let hash: Option<Vec<u8>> =
+                sqlx::query_scalar("SELECT hash FROM audit_nodes WHERE level = ? AND position = ?")
+                    .bind(place.level)
+                    .bind(signed(place.index)?)
+                    .fetch_optional(&mut *connection)
+                    .await
+                    .map_err(fault)?;
+            found.push(hash.as_deref().map(thirty_two).transpose()?);
+        }
+        Ok(found)
+    }
+
+    async fn checkpoint(&self) -> Result<Option<String>> {
+        sqlx::query_scalar("SELECT note FROM audit_checkpoint").fetch_optional(self.readers()).await.map_err(fault)
     }
 
     async fn read(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>> {
         let rows: Vec<AuditRow> = sqlx::query_as(
-            "SELECT sequence, leaf, leaf_hash, chain_hash FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?",
+            "SELECT sequence, leaf FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?",
         )
         .bind(signed(after)?)
         .bind(limit)
@@ -117,6 +125,42 @@ impl AuditState for SqliteState {
             .await
             .map_err(fault)?;
         tx.commit().await.map_err(fault)
+    }
+}
+
+async fn put_nodes(tx: &mut SqliteConnection, nodes: &[(Place, Hash)]) -> Result<()> {
+    for (place, hash) in nodes {
+        sqlx::query("INSERT INTO audit_nodes (level, position, hash) VALUES (?, ?, ?)")
+            .bind(place.level)
+            .bind(signed(place.index)?)
+            .bind(hash.as_slice())
+            .execute(&mut *tx)
+            .await
+            .map_err(fault)?;
+    }
+    Ok(())
+}
+
+/// Makes the tree of a log that has none yet.
+pub(crate) async fn plant(tx: &mut SqliteConnection) -> Result<()> {
+    let mut edge = Edge::default();
+    loop {
+        let rows: Vec<AuditRow> =
+            sqlx::query_as("SELECT sequence, leaf FROM audit WHERE sequence > ? ORDER BY sequence LIMIT 1000")
+                .bind(signed(edge.size())?)
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(fault)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for row in rows {
+            let next = unsigned(row.sequence)?;
+            if next != edge.size() + 1 {
+                return Err(gap(edge.size(), next));
+            }
+            put_nodes(tx, &edge.push(merkle::leaf(&row.leaf))).await?;
+        }
     }
 }
 

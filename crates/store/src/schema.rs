@@ -6,6 +6,7 @@ use meshwork_core::error::{Error, Result};
 use meshwork_core::id::{Ids, MeshId};
 use sqlx::SqlitePool;
 
+use crate::audit;
 use crate::fault::{self, fault};
 
 /// Every migration ends by setting `user_version` to its place in this list, counted from 1.
@@ -13,7 +14,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_retention.sql"),
     include_str!("../migrations/0003_quarantine.sql"),
+    include_str!("../migrations/0004_audit_tree.sql"),
 ];
+
+/// The first version whose audit log has a tree.
+const AUDIT_TREE: i64 = 4;
 
 /// `Mesh` in ASCII.
 const APPLICATION: i64 = 1_298_494_312;
@@ -35,6 +40,9 @@ pub(crate) async fn migrate(writer: &SqlitePool, path: &Path, ids: Ids<'_>) -> R
     }
     for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
         sqlx::raw_sql(*migration).execute(&mut *tx).await.map_err(fault)?;
+    }
+    if !new && version < AUDIT_TREE {
+        audit::plant(&mut tx).await?;
     }
     if new {
         sqlx::query("INSERT INTO mesh (one, mesh_id, revision, policy_epoch) VALUES (1, ?, 0, 0)")

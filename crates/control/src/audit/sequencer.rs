@@ -4,14 +4,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use meshwork_core::audit::Entry;
+use meshwork_core::audit::checkpoint::{Signer, Tree};
 use meshwork_core::audit::leaf::{Leaf, Seal, SubjectKey, key_name};
-use meshwork_core::audit::{Entry, chain};
+use meshwork_core::audit::merkle::{self, Edge};
 use meshwork_core::effect::Entropy;
 use meshwork_core::error::{Error, Result};
 use meshwork_core::principal::Principal;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::port::state::{AuditRecord, AuditState};
+use crate::port::state::{AuditBatch, AuditRecord, AuditState};
 
 /// Entries in one transaction.
 const BATCH: usize = 256;
@@ -26,17 +28,32 @@ pub(super) enum Request {
 pub(super) struct Sequencer {
     state: Arc<dyn AuditState>,
     entropy: Arc<dyn Entropy>,
+    signer: Signer,
     keys: HashMap<String, SubjectKey>,
-    /// Sequence number and chain hash of the last record; unknown at first, and again after an error, when the state may
-    /// or may not have kept the batch.
-    head: Option<(u64, [u8; 32])>,
+    /// Of the tree over all records; unknown at first, and again after an error, when the state may or may not have kept
+    /// the batch.
+    edge: Option<Edge>,
 }
 
 type Waiting = (Box<Entry>, oneshot::Sender<Result<u64>>);
 
 impl Sequencer {
-    pub(super) fn new(state: Arc<dyn AuditState>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { state, entropy, keys: HashMap::new(), head: None }
+    pub(super) fn new(state: Arc<dyn AuditState>, entropy: Arc<dyn Entropy>, signer: Signer) -> Self {
+        Self { state, entropy, signer, keys: HashMap::new(), edge: None }
+    }
+
+    /// A log from before there were checkpoints gets its first.
+    pub(super) async fn begin(&mut self) {
+        let signed = async {
+            if self.state.last().await? > 0 && self.state.checkpoint().await?.is_none() {
+                self.append(&[]).await?;
+            }
+            Result::Ok(())
+        };
+        if let Err(error) = signed.await {
+            // Whoever wants to record something is told; reading and verifying go on.
+            tracing::error!(%error, "the audit log has no checkpoint");
+        }
     }
 
     pub(super) async fn serve(mut self, mut inbox: mpsc::Receiver<Request>) {
@@ -64,7 +81,7 @@ impl Sequencer {
         }
         let result = self.append(&batch).await;
         if result.is_err() {
-            self.head = None;
+            self.edge = None;
         }
         for (at, (_, reply)) in batch.into_iter().enumerate() {
             // Who no longer waits does not need the answer.
@@ -74,20 +91,30 @@ impl Sequencer {
 
     /// Returns the sequence number of the first.
     async fn append(&mut self, batch: &[Waiting]) -> Result<u64> {
-        let (last, mut previous) = match self.head {
-            Some(head) => head,
-            None => self.state.last().await?.map_or((0, chain::GENESIS), |r| (r.sequence, r.chain_hash)),
+        let mut edge = match &self.edge {
+            Some(edge) => edge.clone(),
+            None => self.stored().await?,
         };
-        let mut records = Vec::with_capacity(batch.len());
-        for (sequence, (entry, _)) in (last + 1..).zip(batch) {
+        let first = edge.size() + 1;
+        let mut appended = AuditBatch::default();
+        for (sequence, (entry, _)) in (first..).zip(batch) {
             let leaf = self.seal(sequence, entry).await?.to_bytes()?;
-            let leaf_hash = chain::leaf_hash(&leaf);
-            previous = chain::link(&previous, &leaf_hash);
-            records.push(AuditRecord { sequence, leaf, leaf_hash, chain_hash: previous });
+            appended.nodes.extend(edge.push(merkle::leaf(&leaf)));
+            appended.records.push(AuditRecord { sequence, leaf });
         }
-        self.state.append(&records).await?;
-        self.head = Some((last + records.len() as u64, previous));
-        Ok(last + 1)
+        appended.checkpoint = self.signer.sign(&Tree { size: edge.size(), root: edge.root() });
+        self.state.append(&appended).await?;
+        self.edge = Some(edge);
+        Ok(first)
+    }
+
+    async fn stored(&self) -> Result<Edge> {
+        let size = self.state.last().await?;
+        let nodes = self.state.nodes(&Edge::places(size)).await?.into_iter().collect::<Option<Vec<_>>>();
+        nodes.and_then(|nodes| Edge::new(size, nodes)).ok_or_else(|| {
+            Error::environment("MW0451", "the audit log is broken: a part of its tree is missing")
+                .hint("`meshwork audit verify` names the first record that does not hold; restore a backup")
+        })
     }
 
     async fn seal(&mut self, sequence: u64, entry: &Entry) -> Result<Leaf> {

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use meshwork_core::agreement::Agreement;
+use meshwork_core::audit::merkle::{Hash, Place};
 use meshwork_core::effect::Timestamp;
 use meshwork_core::error::Result;
 use meshwork_core::id::{AgreementId, MeshId, OutputId, ProductId, PublicationId, RunId, TokenId, UserId};
@@ -158,22 +159,32 @@ pub trait CredentialState: Send + Sync {
     async fn exchange_token(&self, spent: &TokenId, at: Timestamp, new: &Token) -> Result<bool>;
 }
 
-/// Audit leaves as stored: the sequence number, the leaf's bytes (RFC 8785 JSON, final), and the chain.
+/// An audit leaf as stored: its sequence number, and its bytes (RFC 8785 JSON, final).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRecord {
     pub sequence: u64,
     pub leaf: Vec<u8>,
-    /// SHA-256 of `leaf`.
-    pub leaf_hash: [u8; 32],
-    /// SHA-256 of (previous chain hash ‖ leaf hash); 32 zero bytes before the first.
-    pub chain_hash: [u8; 32],
+}
+
+/// Audit leaves to be stored, with what they add to the tree over all of them.
+#[derive(Clone, Debug, Default)]
+pub struct AuditBatch {
+    pub records: Vec<AuditRecord>,
+    /// The subtrees that the records complete.
+    pub nodes: Vec<(Place, Hash)>,
+    /// Of the tree with the records, signed.
+    pub checkpoint: String,
 }
 
 #[async_trait]
 pub trait AuditState: Send + Sync {
-    /// Appends in order, in one transaction, durable when it returns.
-    async fn append(&self, records: &[AuditRecord]) -> Result<()>;
-    async fn last(&self) -> Result<Option<AuditRecord>>;
+    /// Appends in order, in one transaction, durable when it returns. The checkpoint replaces the one before.
+    async fn append(&self, batch: &AuditBatch) -> Result<()>;
+    /// The sequence number of the last record; 0 before the first.
+    async fn last(&self) -> Result<u64>;
+    /// Of every place its subtree's hash, where there is one.
+    async fn nodes(&self, places: &[Place]) -> Result<Vec<Option<Hash>>>;
+    async fn checkpoint(&self) -> Result<Option<String>>;
     /// Ascending from `after` (exclusive).
     async fn read(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>>;
     /// The AES key of a data subject (a principal as text); `None` after erasure.

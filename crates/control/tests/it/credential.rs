@@ -5,6 +5,7 @@ use meshwork_control::audit::{AuditQuery, AuditService};
 use meshwork_control::credential::{Credential, CredentialService, Login, NewLogin, NewToken, NewUser, Origin};
 use meshwork_control::mesh::MeshReader;
 use meshwork_control::port::state::MeshState as _;
+use meshwork_core::audit::checkpoint::Signer;
 use meshwork_core::effect::Clock as _;
 use meshwork_core::error::{Error, Kind};
 use meshwork_core::id::Ids;
@@ -29,7 +30,7 @@ async fn platform() -> Platform {
     let ids = Ids { clock: &*clock, entropy: &*entropy };
     let state = SqliteState::open(&dir.path().join("state.db"), ids).await.expect("opened");
     let shared = Arc::new(state.clone());
-    let audit = AuditService::start(shared.clone(), entropy.clone());
+    let audit = AuditService::start(shared.clone(), entropy.clone(), Signer::new("meshwork/test", &[1; 32])).await;
     let reader = Arc::new(MeshReader::new(shared.clone()));
     let service = CredentialService::new(shared, reader, Arc::new(audit.clone()), clock.clone(), entropy);
     Platform { service, state, audit, clock, _dir: dir }

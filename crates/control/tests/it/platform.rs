@@ -10,6 +10,7 @@ use meshwork_control::port::data::{
     PlanRequest, PlannedQuery, QueryEngine, RunEngine, RunObserver, RunSpec, SqlCheck, SqlChecker, StorageProbe,
     StorageSpec, TableLayout, Vacuumed,
 };
+use meshwork_core::audit::checkpoint::Signer;
 use meshwork_core::contract::Table;
 use meshwork_core::error::{Diagnostic, Error, Place, Result};
 use meshwork_core::id::{Ids, MeshId, RunId};
@@ -35,7 +36,7 @@ pub async fn platform() -> Platform {
     let state = SqliteState::open(&dir.path().join("state.db"), ids).await.expect("opened");
     let shared = Arc::new(state.clone());
     let storage = Arc::new(Storage::default());
-    let audit = AuditService::start(shared.clone(), entropy.clone());
+    let audit = AuditService::start(shared.clone(), entropy.clone(), Signer::new("meshwork/test", &[1; 32])).await;
     let ports = Ports {
         mesh: shared.clone(),
         runs: shared.clone(),

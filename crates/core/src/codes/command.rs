@@ -82,7 +82,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW1017",
         title: "The audit trail does not verify",
-        help: "A record was changed, removed or put in. The report says at which sequence number the chain breaks.",
+        help: "A record was changed, removed or put in. The report names the first one that does not hold.",
     },
     CodeInfo {
         code: "MW1018",

@@ -115,8 +115,9 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0451",
         title: "The audit log was tampered with",
-        help: "`meshwork audit verify` walks the hash chain. At the record named, the stored bytes do not match their hash, \
-               the chain does not continue, or a record is missing. Everything before it is intact. Compare with a backup.",
+        help: "`meshwork audit verify` walks the tree over all records up to its signed checkpoint. At the record named, the \
+               stored bytes are not those that were recorded, a record is missing, or the checkpoint is of another log. As \
+               many records before it as are named are intact. Compare with a backup.",
     },
     CodeInfo {
         code: "MW0452",
@@ -126,7 +127,30 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: "MW0453",
         title: "The audit log does not continue where it should",
-        help: "A record was about to be appended with a sequence number or hash that does not follow the last one. Another \
-               process may be writing to the same state.",
+        help: "A record was about to be appended with a sequence number that does not follow the last one. Another process \
+               may be writing to the same state.",
+    },
+    CodeInfo {
+        code: "MW0454",
+        title: "Not a checkpoint of this audit log",
+        help: "A checkpoint is a signed note: the log's name, its size, its root, and a signature with the mesh's key. This one \
+               is of another mesh, was changed, or is signed with another key. `meshwork audit checkpoint` prints the \
+               current one.",
+    },
+    CodeInfo {
+        code: "MW0455",
+        title: "Not the key of an audit log",
+        help: "The key that verifies checkpoints has the form `name+id+key`, on one line. `meshwork audit checkpoint` prints it.",
+    },
+    CodeInfo {
+        code: "MW0456",
+        title: "The proof does not hold",
+        help: "The record of the proof is not in the log of its checkpoint: one of them was changed. A proof is a file that \
+               `meshwork audit prove` wrote.",
+    },
+    CodeInfo {
+        code: "MW0457",
+        title: "The audit log does not reach so far",
+        help: "There is no record of that number yet. `meshwork audit checkpoint` shows how many there are.",
     },
 ];

@@ -1,4 +1,4 @@
-//! Keys of the hashing masks.
+//! Keys of the hashing masks, and of the audit log's signature.
 //!
 //! The key of the `hmac-sha-256` mask is `HMAC-SHA256(mesh key, "entity:" + name)`, where the name is that of the
 //! classification whose mask it is. So equal values of equally classified columns stay joinable across tables of one
@@ -9,7 +9,8 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The secret that all keyed masks of a mesh derive from. Whoever has it can test guesses of masked values.
+/// The secret that all keyed masks of a mesh derive from. Whoever has it can test guesses of masked values, and sign for
+/// the audit log.
 #[derive(Clone)]
 pub struct MeshKey([u8; 32]);
 
@@ -20,9 +21,18 @@ impl MeshKey {
 
     /// The key of masks that belong to `entity`: a global entity id or a classification's name.
     pub fn derive(&self, entity: &str) -> [u8; 32] {
+        self.derived(b"entity:", entity)
+    }
+
+    /// The seed of the key that signs checkpoints of the audit log.
+    pub fn audit_seed(&self) -> [u8; 32] {
+        self.derived(b"audit:", "checkpoint v1")
+    }
+
+    fn derived(&self, what: &[u8], of: &str) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
-        mac.update(b"entity:");
-        mac.update(entity.as_bytes());
+        mac.update(what);
+        mac.update(of.as_bytes());
         mac.finalize().into_bytes().into()
     }
 }

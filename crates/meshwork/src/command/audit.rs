@@ -1,6 +1,10 @@
-//! `meshwork audit query|verify|erase`
+//! `meshwork audit query|verify|checkpoint|prove|erase`
+
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use meshwork_control::audit::Proof;
+use meshwork_core::audit::checkpoint::Verifier;
 use meshwork_core::error::{Error, Result};
 use serde_json::Value;
 
@@ -35,7 +39,21 @@ enum What {
         limit: Option<u32>,
     },
     /// Check that no record was changed, removed or put in
-    Verify,
+    Verify {
+        /// A checkpoint from before, kept elsewhere: the log must still begin with what it says
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+        /// Check this proof of one record instead; needs neither the log nor a server
+        #[arg(long, value_name = "FILE", conflicts_with = "checkpoint", requires = "key")]
+        proof: Option<PathBuf>,
+        /// What checkpoints of the log are verified with: `name+id+key`
+        #[arg(long, value_name = "KEY", requires = "proof")]
+        key: Option<Verifier>,
+    },
+    /// The log as it is now in a few signed lines, to keep where nobody can change them
+    Checkpoint,
+    /// The proof that a record is in the log, which can be checked without the log
+    Prove { sequence: u64 },
     /// Forget a person, for good: its records stay, but nobody can tell any more whose they are
     Erase {
         /// `user:ana`
@@ -48,6 +66,11 @@ enum What {
 
 impl Audit {
     pub async fn run(self, context: &Context) -> Result<u8> {
+        if let What::Verify { proof: Some(proof), key: Some(key), .. } = &self.what {
+            let tree = read_proof(proof)?.check(key)?;
+            context.printer.note(&format!("the proof holds: the record is in the log, which had {} then", tree.size));
+            return Ok(exit::OK);
+        }
         let client = context.client().await?;
         match self.what {
             What::Query { principal, kind, table, since, limit } => {
@@ -81,15 +104,46 @@ impl Audit {
                 context.printer.note("erased; the log still verifies");
                 Ok(exit::OK)
             }
-            What::Verify => {
-                let found = client.json(Call::get("audit/verify")).await?;
+            What::Checkpoint => {
+                let found = client.json(Call::get("audit/checkpoint")).await?;
+                let text = |key: &str| found.get(key).and_then(Value::as_str).unwrap_or_default();
+                match context.printer.is_for_people() {
+                    true => {
+                        context.printer.line(text("checkpoint").trim_end());
+                        context.printer.note(&format!("its key: {}", text("verifier")));
+                    }
+                    false => context.printer.item(&found),
+                }
+                Ok(exit::OK)
+            }
+            What::Prove { sequence } => {
+                let proof = client.json(Call::get(format!("audit/records/{sequence}/proof"))).await?;
+                context.printer.line(&format!("{proof:#}"));
+                Ok(exit::OK)
+            }
+            What::Verify { checkpoint, .. } => {
+                let path = match &checkpoint {
+                    Some(file) => format!("audit/verify?checkpoint={}", encoded(&read(file)?)),
+                    None => "audit/verify".to_owned(),
+                };
+                let found = client.json(Call::get(path)).await?;
                 context.printer.item(&found);
-                let whole = ["ok", "valid", "intact"].iter().find_map(|key| found.get(key).and_then(Value::as_bool));
-                match whole {
-                    Some(false) => Err(Error::check("MW1017", "the audit trail does not verify")),
-                    _ => Ok(exit::OK),
+                match found.get("intact").and_then(Value::as_bool) {
+                    Some(true) => Ok(exit::OK),
+                    _ => Err(Error::check("MW1017", "the audit trail does not verify")),
                 }
             }
         }
     }
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| Error::environment("MW1004", format!("{}: {error}", path.display())))
+}
+
+fn read_proof(path: &Path) -> Result<Proof> {
+    serde_json::from_str(&read(path)?).map_err(|error| {
+        Error::check("MW0456", format!("{} is no proof: {error}", path.display()))
+            .hint("`meshwork audit prove N` prints one")
+    })
 }

@@ -1,5 +1,6 @@
 //! End to end: the built binary on meshes in temporary folders.
 
+mod audit;
 mod backup;
 mod bad_input;
 mod command;

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use meshwork_control::audit::{AuditQuery, Verification};
+use meshwork_control::audit::{AuditQuery, Proof, Verification};
 use meshwork_core::audit::Kind;
 use meshwork_core::permission::{ApiAction, Resource};
 use meshwork_core::{Error, Result};
@@ -23,6 +23,9 @@ pub fn routes() -> Routes {
     Routes::new()
         .needs(ApiAction::ReadAudit, routes!(list))
         .needs(ApiAction::VerifyAudit, routes!(verify))
+        .needs(ApiAction::VerifyAudit, routes!(checkpoint))
+        .needs(ApiAction::VerifyAudit, routes!(prove))
+        .needs(ApiAction::VerifyAudit, routes!(continues))
         .needs(ApiAction::EraseAudit, routes!(erase))
 }
 
@@ -127,15 +130,16 @@ fn sequence(text: &str) -> Result<u64> {
     text.parse().map_err(|_| Error::usage("MW0931", "this cursor is not one of this list"))
 }
 
-/// What walking the whole chain found.
+/// What walking the whole log found.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct VerificationInfo {
-    /// Whether every record holds.
+    /// Whether every record holds, and none is missing.
     pub intact: bool,
-    /// Records that hold, from the first on.
+    /// Records that certainly hold, from the first on.
     pub records: u64,
-    /// The chain hash after them, in hex. Kept elsewhere, it also proves later that none were cut off the end.
-    pub head: String,
+    /// Of the tree over all of them, in hex, where they hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
     /// The first record that does not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<BreakInfo>,
@@ -150,15 +154,94 @@ pub struct BreakInfo {
 impl From<Verification> for VerificationInfo {
     fn from(found: Verification) -> Self {
         let broken = found.broken.map(|at| BreakInfo { sequence: at.sequence, because: at.because });
-        Self { intact: broken.is_none(), records: found.records, head: found.head, broken }
+        Self { intact: broken.is_none(), records: found.records, root: found.root, broken }
     }
 }
 
-/// Walks the hash chain of the audit log. A broken chain is an answer, in `broken`.
-#[utoipa::path(get, path = "/audit/verify", tag = "operations", responses((status = 200, body = VerificationInfo)))]
-async fn verify(State(app): State<AppState>, caller: Caller) -> Answer<Json<VerificationInfo>> {
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct VerifyParams {
+    /// A checkpoint from before, kept where nobody could change it: the log must still begin with what it says.
+    checkpoint: Option<String>,
+}
+
+/// Walks the whole audit log. A broken log is an answer, in `broken`.
+#[utoipa::path(get, path = "/audit/verify", tag = "operations", params(VerifyParams),
+    responses((status = 200, body = VerificationInfo)))]
+async fn verify(
+    State(app): State<AppState>,
+    caller: Caller,
+    Params(asked): Params<VerifyParams>,
+) -> Answer<Json<VerificationInfo>> {
     caller.may(Resource::Mesh)?;
-    Ok(Json(app.audit.verify().await?.into()))
+    Ok(Json(app.audit.verify(asked.checkpoint.as_deref()).await?.into()))
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct CheckpointInfo {
+    /// Size and root of the log, signed: a signed note (c2sp.org/tlog-checkpoint).
+    pub checkpoint: String,
+    /// What it is verified with: `name+id+key`.
+    pub verifier: String,
+}
+
+/// The audit log as it is now, in a few signed lines. Kept elsewhere, they prove later that nothing was changed or cut off.
+#[utoipa::path(get, path = "/audit/checkpoint", tag = "operations", responses((status = 200, body = CheckpointInfo)))]
+async fn checkpoint(State(app): State<AppState>, caller: Caller) -> Answer<Json<CheckpointInfo>> {
+    caller.may(Resource::Mesh)?;
+    let checkpoint = app.audit.checkpoint().await?;
+    Ok(Json(CheckpointInfo { checkpoint, verifier: app.audit.verifier().to_string() }))
+}
+
+/// That one record is in the log: it can be verified without the log.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ProofInfo {
+    pub sequence: u64,
+    /// The record's final bytes.
+    pub leaf: String,
+    /// Hashes from the leaf to the root, in hex, the nearest first (RFC 6962, section 2.1.1).
+    pub path: Vec<String>,
+    pub checkpoint: String,
+    pub verifier: String,
+}
+
+/// The proof that a record is in the audit log as it is now.
+#[utoipa::path(get, path = "/audit/records/{sequence}/proof", tag = "operations",
+    params(("sequence" = u64, Path, description = "Which record", example = 1)),
+    responses((status = 200, body = ProofInfo)))]
+async fn prove(State(app): State<AppState>, caller: Caller, Path(sequence): Path<u64>) -> Answer<Json<ProofInfo>> {
+    caller.may(Resource::Mesh)?;
+    let Proof { sequence, leaf, path, checkpoint, verifier } = app.audit.prove(sequence).await?;
+    Ok(Json(ProofInfo { sequence, leaf, path, checkpoint, verifier }))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ContinuesParams {
+    /// How many records the log had.
+    #[param(example = 1)]
+    from: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConsistencyInfo {
+    /// Hashes in hex (RFC 6962, section 2.1.2).
+    pub path: Vec<String>,
+    pub checkpoint: String,
+    pub verifier: String,
+}
+
+/// The proof that the audit log as it is now begins with what it was when it had `from` records.
+#[utoipa::path(get, path = "/audit/consistency", tag = "operations", params(ContinuesParams),
+    responses((status = 200, body = ConsistencyInfo)))]
+async fn continues(
+    State(app): State<AppState>,
+    caller: Caller,
+    Params(asked): Params<ContinuesParams>,
+) -> Answer<Json<ConsistencyInfo>> {
+    caller.may(Resource::Mesh)?;
+    let (checkpoint, path) = app.audit.continues(asked.from).await?;
+    Ok(Json(ConsistencyInfo { path, checkpoint, verifier: app.audit.verifier().to_string() }))
 }
 
 /// Forgets a person: destroys the key that its name, addresses and statements are encrypted with. The records stay and

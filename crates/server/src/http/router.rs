@@ -39,7 +39,7 @@ fn all() -> Routes {
         .merge(api::token::routes()) //         GET  POST /tokens       DELETE /tokens/{id}
         .merge(api::login::routes()) //         POST /login
         .merge(api::whoami::routes()) //        GET  /whoami
-        .merge(api::audit::routes()) //         GET  /audit  /audit/verify  DELETE /audit/principals/{p}
+        .merge(api::audit::routes()) //         GET  /audit  /audit/verify  …/checkpoint  …/records/{n}/proof  …/consistency  DELETE …/principals/{p}
         .tagged();
     let v1 = metadata
         .merge(api::backup::routes()) //        GET  /backup

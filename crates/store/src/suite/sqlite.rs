@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use meshwork_control::port::state::{MeshState as _, RunLedger as _};
+use meshwork_control::port::state::{AuditState as _, MeshState as _, RunLedger as _};
+use meshwork_core::audit::merkle::{self, Edge};
 use meshwork_core::error::Kind;
 use meshwork_core::id::Ids;
 use meshwork_core::principal::Principal;
@@ -146,6 +147,23 @@ async fn old_states_still_open() {
         opened += 1;
     }
     assert!(opened >= 1, "no fixture in {}", fixtures.display());
+}
+
+/// From before the audit log had a tree.
+#[tokio::test]
+async fn an_older_audit_log_gets_its_tree() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("state.db");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/states/v3.db");
+    std::fs::copy(fixture, &path).expect("copied");
+    let state = open(&path).await.expect("opened");
+    let records = state.read(0, 10).await.expect("read");
+    assert_eq!(records.len(), 5);
+    let mut edge = Edge::default();
+    let completed: Vec<_> = records.iter().flat_map(|record| edge.push(merkle::leaf(&record.leaf))).collect();
+    let places: Vec<_> = completed.iter().map(|(place, _)| *place).collect();
+    let hashes: Vec<_> = completed.into_iter().map(|(_, hash)| Some(hash)).collect();
+    assert_eq!(state.nodes(&places).await.expect("read"), hashes);
 }
 
 /// Writes the fixture of the current schema when asked to: `MESHWORK_WRITE_FIXTURE=path cargo test`.

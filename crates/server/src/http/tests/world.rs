@@ -34,6 +34,7 @@ use meshwork_control::port::state::{AgreementState, MeshState, RunLedger};
 use meshwork_control::quarantine::QuarantineService;
 use meshwork_control::query::{QueryService, QuerySettings};
 use meshwork_control::run::{RunPorts, RunService, RunSettings};
+use meshwork_core::audit::checkpoint::Signer;
 use meshwork_core::contract::Table;
 use meshwork_core::effect::NoFaults;
 use meshwork_core::id::{ColumnId, DomainId, Ids, MeshId, OutputId, ProductId, RunId};
@@ -90,7 +91,7 @@ impl World {
         fill(&state).await;
 
         let state = Arc::new(state);
-        let audit = AuditService::start(state.clone(), entropy.clone());
+        let audit = AuditService::start(state.clone(), entropy.clone(), Signer::new("meshwork/test", &[1; 32])).await;
         let sink = Arc::new(audit.clone());
         let ports = Ports {
             mesh: state.clone(),
