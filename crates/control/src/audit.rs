@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use meshwork_core::audit::leaf::{Leaf, Opened, SubjectKey, key_name};
 use meshwork_core::audit::checkpoint::{Signer, Verifier};
+use meshwork_core::audit::leaf::{Leaf, Opened, SubjectKey, key_name};
 use meshwork_core::audit::{Entry, Event, Kind, TableRead};
 use meshwork_core::effect::{Entropy, Timestamp};
 use meshwork_core::error::{Error, Result};

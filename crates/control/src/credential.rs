@@ -9,7 +9,7 @@ mod password;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use meshwork_core::audit::{Entry, Event};
-use meshwork_core::effect::{Clock, Entropy};
+use meshwork_core::effect::{Clock, Entropy, Timestamp};
 use meshwork_core::error::{Error, Result};
 use meshwork_core::id::Ids;
 use meshwork_core::principal::{FOLDER_OWNER, Principal, Subject};
@@ -105,7 +105,8 @@ impl CredentialService {
             return self.owner_subject().await;
         }
         let now = self.clock.now();
-        let Some(token) = self.state.token_by_hash(&hash).await? else {
+        let found = if account::is_whole(secret) { self.state.token_by_hash(&hash).await? } else { None };
+        let Some(token) = found else {
             // 256 random bits cannot be guessed; this only keeps the log from being flooded.
             self.limiter().check_all(now)?;
             self.limiter().failed_anyone(now);
@@ -116,11 +117,23 @@ impl CredentialService {
             Ok(user) => user,
             Err(error) => return self.refused(&token.user, origin, error).await,
         };
-        let mut subject = self.subject_of(&user).await?;
+        self.note_use(&token, now).await;
+        let mut subject = self.subject_of(&user).await?.confined(token.scope);
         subject.purpose = token.purpose;
         subject.token = Some(token.id);
         subject.valid_until = token.expires_at;
         Ok(subject)
+    }
+
+    /// For those who look for tokens that nobody needs any more.
+    async fn note_use(&self, token: &Token, now: Timestamp) {
+        if token.last_used_at.is_some_and(|before| now - before < chrono::Duration::minutes(1)) {
+            return;
+        }
+        // A state that cannot be written keeps nobody from reading.
+        if let Err(error) = self.state.use_token(&token.id, now).await {
+            tracing::warn!(%error, token = %token.id, "the use of a token is not noted");
+        }
     }
 
     /// The user of a token that counts now.
@@ -186,7 +199,8 @@ fn wrong_password() -> Error {
 }
 
 fn unknown_token() -> Error {
-    Error::unauthenticated("MW0901", "the token is not known").hint("it may have been revoked: ask for a new one")
+    Error::unauthenticated("MW0901", "the token is not known")
+        .hint("it may have been revoked, or a part of it is missing: ask for a new one")
 }
 
 fn expired_token() -> Error {

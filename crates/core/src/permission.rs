@@ -211,7 +211,10 @@ pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>)
         // What a run's child wrote to its log may quote data: for owners only, not even for administrators (D20).
         A::ReadRunLog | A::ReadQuarantine | A::ReleaseQuarantine => owns(subject, resource),
         A::StartRun | A::Maintain | A::Apply | A::Grant | A::Revoke => owns(subject, resource) || subject.admin,
-        A::ListTokens | A::CreateToken | A::RemoveToken => is_self(subject, resource) || subject.admin,
+        // A token that is confined makes none that is not, and removes none of those.
+        A::ListTokens | A::CreateToken | A::RemoveToken => {
+            (is_self(subject, resource) && subject.scope.is_none()) || subject.admin
+        }
         A::ReadAudit => is_self(subject, resource) || subject.admin,
         A::ListUsers
         | A::PutUser
@@ -255,7 +258,7 @@ fn owns(subject: &Subject, resource: Resource<'_>) -> bool {
     match resource {
         // A product principal is at home in its domain but acts for nobody.
         Resource::Domain { domain } | Resource::Product { domain, .. } | Resource::Agreement { domain, .. } => {
-            matches!(subject.principal, Principal::User(_)) && subject.domains.contains(domain)
+            subject.owns(domain)
         }
         Resource::Mesh | Resource::User { .. } | Resource::AuditOf { .. } => false,
     }
@@ -288,6 +291,10 @@ fn refused(subject: &Subject, action: ApiAction, resource: Resource<'_>) -> Erro
         (ApiAction::ListUsers, _) => ("see the users of this mesh".to_owned(), ADMINISTRATOR),
         (ApiAction::PutUser, _) => ("create or change users".to_owned(), ADMINISTRATOR),
         (ApiAction::RemoveUser, _) => ("remove users".to_owned(), ADMINISTRATOR),
+        (ApiAction::ListTokens | ApiAction::CreateToken | ApiAction::RemoveToken, _) if subject.scope.is_some() => (
+            "keep tokens with one that is confined".to_owned(),
+            "sign in with a password, or with a token without a scope",
+        ),
         (ApiAction::ListTokens, _) => ("see the tokens of others".to_owned(), "your own are yours to see"),
         (ApiAction::CreateToken, _) => ("make tokens for others".to_owned(), "you may make tokens for yourself"),
         (ApiAction::RemoveToken, _) => ("remove the tokens of others".to_owned(), ADMINISTRATOR),

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::effect::Timestamp;
+use crate::error::{Error, Result};
 use crate::id::TokenId;
 use crate::mesh::{Domain, Mesh};
 use crate::name::{Name, TeamName};
@@ -51,6 +53,60 @@ pub struct Subject {
     /// When that token expires: no decision for it may outlive this (D17).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Timestamp>,
+    /// What that token is confined to; for everything else it has no rights, whatever its user may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<TokenScope>,
+}
+
+/// What a token is confined to.
+pub type TokenScope = BTreeSet<Part>;
+
+/// A part of the mesh: `sales`, with what its owners may do there, or `sales.orders`, to read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Part {
+    Domain(Name),
+    Product { domain: Name, product: Name },
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(domain) => write!(f, "{domain}"),
+            Self::Product { domain, product } => write!(f, "{domain}.{product}"),
+        }
+    }
+}
+
+impl FromStr for Part {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let name = |part: &str| {
+            Name::new(part).map_err(|problem| {
+                Error::usage("MW0944", format!("`{}` is no domain or product: {problem}", text.escape_debug()))
+                    .hint("write `sales` or `sales.orders`")
+            })
+        };
+        Ok(match text.split_once('.') {
+            None => Self::Domain(name(text)?),
+            Some((domain, product)) => Self::Product { domain: name(domain)?, product: name(product)? },
+        })
+    }
+}
+
+impl TryFrom<String> for Part {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Part> for String {
+    fn from(part: Part) -> Self {
+        part.to_string()
+    }
 }
 
 /// The user name that the owner of the mesh folder has in embedded mode.
@@ -86,7 +142,29 @@ impl Subject {
     }
 
     fn of(principal: Principal, teams: BTreeSet<TeamName>, domains: BTreeSet<Name>, admin: bool) -> Self {
-        Self { principal, teams, domains, admin, purpose: None, token: None, valid_until: None }
+        Self { principal, teams, domains, admin, purpose: None, token: None, valid_until: None, scope: None }
+    }
+
+    /// The same with no rights beyond a scope. What concerns the whole mesh is beyond every scope.
+    #[must_use]
+    pub fn confined(self, scope: Option<TokenScope>) -> Self {
+        Self { admin: self.admin && scope.is_none(), scope, ..self }
+    }
+
+    /// Whether the scope of its token has the product.
+    pub fn reaches(&self, domain: &Name, product: &Name) -> bool {
+        self.scope.as_ref().is_none_or(|scope| {
+            scope.iter().any(|part| match part {
+                Part::Domain(whole) => whole == domain,
+                Part::Product { domain: home, product: one } => home == domain && one == product,
+            })
+        })
+    }
+
+    /// Whether it may do in a domain what its owners do.
+    pub fn owns(&self, domain: &Name) -> bool {
+        let within = self.scope.as_ref().is_none_or(|scope| scope.contains(&Part::Domain(domain.clone())));
+        within && matches!(self.principal, Principal::User(_)) && self.domains.contains(domain)
     }
 }
 

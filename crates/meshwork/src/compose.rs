@@ -173,11 +173,7 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         ports.clone(),
         governance.clone(),
         sink.clone(),
-        QuerySettings {
-            mesh_key,
-            limits: query_limits(),
-            operator: config.limits.query,
-        },
+        QuerySettings { mesh_key, limits: query_limits(), operator: config.limits.query },
     ));
     let process = SelfProcess {
         program: program()?,

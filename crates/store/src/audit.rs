@@ -77,14 +77,13 @@ impl AuditState for SqliteState {
     }
 
     async fn read(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>> {
-        let rows: Vec<AuditRow> = sqlx::query_as(
-            "SELECT sequence, leaf FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?",
-        )
-        .bind(signed(after)?)
-        .bind(limit)
-        .fetch_all(self.readers())
-        .await
-        .map_err(fault)?;
+        let rows: Vec<AuditRow> =
+            sqlx::query_as("SELECT sequence, leaf FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?")
+                .bind(signed(after)?)
+                .bind(limit)
+                .fetch_all(self.readers())
+                .await
+                .map_err(fault)?;
         rows.into_iter().map(AuditRow::record).collect()
     }
 

@@ -88,6 +88,17 @@ impl CredentialState for SqliteState {
         tx.commit().await.map_err(fault)
     }
 
+    async fn use_token(&self, id: &TokenId, at: Timestamp) -> Result<()> {
+        let mut tx = self.write().await?;
+        sqlx::query("UPDATE tokens SET body = json_set(body, '$.last_used_at', ?) WHERE id = ?")
+            .bind(at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+            .bind(id.as_str())
+            .execute(&mut *tx)
+            .await
+            .map_err(fault)?;
+        tx.commit().await.map_err(fault)
+    }
+
     async fn exchange_token(&self, spent: &TokenId, at: Timestamp, new: &Token) -> Result<bool> {
         let mut tx = self.write().await?;
         let body: Option<String> = sqlx::query_scalar("SELECT body FROM tokens WHERE id = ?")

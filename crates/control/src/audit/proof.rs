@@ -104,9 +104,8 @@ impl AuditService {
     pub async fn continues(&self, old: u64) -> Result<(String, Vec<String>)> {
         let checkpoint = self.checkpoint().await?;
         let tree = self.verifier.open(&checkpoint)?;
-        let path = merkle::consistency(old, tree.size).ok_or_else(|| {
-            Error::not_found("MW0457", format!("the audit log has {} records, not {old}", tree.size))
-        })?;
+        let path = merkle::consistency(old, tree.size)
+            .ok_or_else(|| Error::not_found("MW0457", format!("the audit log has {} records, not {old}", tree.size)))?;
         Ok((checkpoint, self.hashes(&path).await?))
     }
 
@@ -157,7 +156,8 @@ impl AuditService {
             if let (Some(kept), Some(root)) = (kept, kept_root)
                 && kept.root != root
             {
-                let because = format!("the first {} records are others than the checkpoint that was kept says", kept.size);
+                let because =
+                    format!("the first {} records are others than the checkpoint that was kept says", kept.size);
                 return Ok(broken(0, because));
             }
             if let Some(because) = flaw {

@@ -48,7 +48,7 @@ impl Sequencer {
             if self.state.last().await? > 0 && self.state.checkpoint().await?.is_none() {
                 self.append(&[]).await?;
             }
-            Result::Ok(())
+            Ok::<(), Error>(())
         };
         if let Err(error) = signed.await {
             // Whoever wants to record something is told; reading and verifying go on.

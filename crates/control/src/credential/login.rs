@@ -21,27 +21,26 @@ pub struct Login {
     pub secret: String,
 }
 
-const LOGIN_DAYS: i64 = 90;
-
 impl CredentialService {
     /// A personal token for a password, or for a one-time token, which is dead from then on. Of several that exchange the
     /// same one at once, one wins. An ordinary token is refused (MW0951): it could otherwise outlive its own revocation.
     pub async fn login(&self, credential: Credential, origin: &Origin, new: NewLogin) -> Result<Login> {
         let now = self.clock.now();
-        if new.expires_at.is_some_and(|at| at <= now) {
-            return Err(Error::usage("MW0908", "the token would expire in the past").hint("give a later time"));
-        }
-        let expires_at = Some(new.expires_at.unwrap_or(now + chrono::Duration::days(LOGIN_DAYS)));
-        let wanted = |user, purpose| NewToken { user, label: new.label, expires_at, purpose, one_time: false };
+        self.check_expiry(new.expires_at)?;
+        let expires_at = new.expires_at;
+        let wanted =
+            |user, purpose, scope| NewToken { user, label: new.label, expires_at, purpose, one_time: false, scope };
         match credential {
             Credential::Basic { user, password } => {
                 let subject = self.by_password(&user, password, origin).await?;
-                let (token, secret) = self.create_token(&subject, wanted(user, None)).await?;
+                let (token, secret) = self.create_token(&subject, wanted(user, None, None)).await?;
                 Ok(Login { token, secret })
             }
             Credential::Bearer(once) => {
                 let spent = self.to_exchange(&once, origin).await?;
-                let (token, secret) = self.new_token(wanted(spent.user.clone(), spent.purpose.clone()));
+                let (whose, purpose, scope) = (spent.user.clone(), spent.purpose.clone(), spent.scope.clone());
+                let user = self.state.user(&whose).await?.ok_or_else(unknown_token)?;
+                let (token, secret) = self.new_token(wanted(whose, purpose, scope), &user);
                 let actor = Principal::User(spent.user.clone());
                 self.change(&actor, "token.exchange", spent.id.as_str()).await?;
                 if !self.state.exchange_token(&spent.id, now, &token).await? {

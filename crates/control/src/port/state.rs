@@ -8,7 +8,7 @@ use meshwork_core::error::Result;
 use meshwork_core::id::{AgreementId, MeshId, OutputId, ProductId, PublicationId, RunId, TokenId, UserId};
 use meshwork_core::mesh::Mesh;
 use meshwork_core::name::TeamName;
-use meshwork_core::principal::Principal;
+use meshwork_core::principal::{Principal, TokenScope};
 use meshwork_core::publication::Publication;
 use meshwork_core::quarantine::QuarantineEntry;
 use meshwork_core::run::{Lease, Run, RunReport};
@@ -121,6 +121,9 @@ pub struct User {
     /// Rises with every change of the credential; caches key on it.
     pub credential_version: u64,
     pub disabled: bool,
+    /// A program: it has tokens and no password.
+    #[serde(default)]
+    pub service: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -141,6 +144,12 @@ pub struct Token {
     /// When that exchange was.
     #[serde(default)]
     pub spent_at: Option<Timestamp>,
+    /// What it is confined to.
+    #[serde(default)]
+    pub scope: Option<TokenScope>,
+    /// When it was last taken for a credential, to the minute.
+    #[serde(default)]
+    pub last_used_at: Option<Timestamp>,
 }
 
 #[async_trait]
@@ -154,6 +163,8 @@ pub trait CredentialState: Send + Sync {
     async fn token_by_hash(&self, hash: &str) -> Result<Option<Token>>;
     async fn tokens(&self, user: Option<&str>) -> Result<Vec<Token>>;
     async fn remove_token(&self, id: &TokenId) -> Result<()>;
+    /// Notes when a token was used. Nobody's rights change by it.
+    async fn use_token(&self, id: &TokenId, at: Timestamp) -> Result<()>;
     /// Marks a one-time token as spent and stores the token that it was spent on, both or neither. False, and nothing is
     /// stored, where it is gone or was spent before.
     async fn exchange_token(&self, spent: &TokenId, at: Timestamp, new: &Token) -> Result<bool>;

@@ -68,6 +68,7 @@ impl State {
             password_hash: None,
             credential_version: 0,
             disabled: false,
+            service: false,
         };
         let state = Self {
             clock: Arc::new(TestClock::new()),
@@ -274,6 +275,9 @@ impl CredentialState for State {
     }
     async fn remove_token(&self, id: &TokenId) -> Result<()> {
         self.tokens.lock().unwrap().retain(|token| token.id != *id);
+        Ok(())
+    }
+    async fn use_token(&self, _: &TokenId, _: Timestamp) -> Result<()> {
         Ok(())
     }
     async fn exchange_token(&self, _: &TokenId, _: Timestamp, _: &Token) -> Result<bool> {

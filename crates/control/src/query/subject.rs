@@ -55,7 +55,7 @@ fn kept(mut now: Subject, session: &Subject) -> Subject {
     now.purpose.clone_from(&session.purpose);
     now.token.clone_from(&session.token);
     now.valid_until = session.valid_until;
-    now
+    now.confined(session.scope.clone())
 }
 
 fn gone(principal: &Principal) -> Error {

@@ -298,6 +298,8 @@ async fn a_session_ends_with_its_token_and_its_user() {
         purpose: None,
         one_time: false,
         spent_at: None,
+        scope: None,
+        last_used_at: None,
     });
     let prepared = platform.service.prepare(&session, "sales.orders").await.unwrap();
     assert!(platform.service.execute(&prepared, Vec::new()).await.is_ok());

@@ -47,6 +47,7 @@ fn new_user(called: &str) -> NewUser {
         admin: false,
         password: Some(RIGHT.to_owned()),
         disabled: false,
+        service: false,
     }
 }
 
@@ -150,9 +151,10 @@ async fn tokens_open_until_they_expire_or_are_revoked() {
         expires_at: Some(now + chrono::Duration::seconds(60)),
         purpose: Some("reporting".to_owned()),
         one_time: false,
+        scope: None,
     };
     let (token, secret) = platform.service.create_token(&admin(), new.clone()).await.expect("made");
-    assert!(secret.starts_with("mw_") && secret.len() == 3 + 43, "{secret}");
+    assert!(secret.starts_with("mw_pat_") && secret.len() == 7 + 43 + 6, "{secret}");
     assert!(!token.hash.contains(&secret));
     let session = platform.service.authenticate(Credential::Bearer(secret.clone())).await.expect("known");
     assert_eq!(session.purpose.as_deref(), Some("reporting"));
@@ -166,8 +168,69 @@ async fn tokens_open_until_they_expire_or_are_revoked() {
     platform.service.authenticate(Credential::Bearer(secret.clone())).await.expect("known");
     platform.service.remove_token(&admin(), &token.id).await.expect("revoked");
     assert_eq!(platform.code(Credential::Bearer(secret)).await, "MW0901");
-    let past = NewToken { expires_at: Some(now), ..forever };
-    assert_eq!(platform.service.create_token(&admin(), past).await.expect_err("past").code, "MW0908");
+    let wrong = |expires_at| platform.service.create_token(&admin(), NewToken { expires_at, ..forever.clone() });
+    let now = platform.clock.now();
+    assert_eq!(wrong(Some(now)).await.expect_err("past").code, "MW0908");
+    let days = |days| Some(now + chrono::Duration::days(days));
+    assert_eq!(wrong(days(91)).await.expect_err("too long").code, "MW0908");
+    wrong(days(90)).await.expect("as long as may be");
+    assert_eq!(token.expires_at, Some(token.created_at + chrono::Duration::days(90)), "unless said");
+}
+
+#[tokio::test]
+async fn a_token_that_was_cut_or_mistyped_is_known_for_one() {
+    let platform = Platform::with_ana().await;
+    let new = NewToken { purpose: None, one_time: false, ..one_time("ana") };
+    let (_, secret) = platform.service.create_token(&admin(), new).await.expect("made");
+    platform.service.authenticate(Credential::Bearer(secret.clone())).await.expect("known");
+    let mistyped = secret.replacen(&secret[10..11], if &secret[10..11] == "x" { "y" } else { "x" }, 1);
+    for wrong in [&secret[..secret.len() - 1], &mistyped, "mw_pat_", "mw_pat_é", ""] {
+        assert_eq!(platform.code(Credential::Bearer(wrong.to_owned())).await, "MW0901", "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn the_use_of_a_token_is_noted_once_a_minute() {
+    let platform = Platform::with_ana().await;
+    let new = NewToken { purpose: None, one_time: false, ..one_time("ana") };
+    let (_, secret) = platform.service.create_token(&admin(), new).await.expect("made");
+    let used = async || {
+        platform.service.authenticate(Credential::Bearer(secret.clone())).await.expect("known");
+        platform.service.tokens(Some("ana")).await.expect("read")[0].last_used_at
+    };
+    let first = used().await;
+    assert_eq!(first, Some(platform.clock.now()));
+    platform.clock.advance(Duration::from_secs(59));
+    assert_eq!(used().await, first);
+    platform.clock.advance(Duration::from_secs(1));
+    assert_eq!(used().await, Some(platform.clock.now()));
+}
+
+#[tokio::test]
+async fn a_confined_token_has_no_rights_elsewhere() {
+    let platform = Platform::with_ana().await;
+    let scope = Some(["sales.orders".parse().expect("a part")].into());
+    platform.service.put_user(&admin(), NewUser { admin: true, ..new_user("ana") }).await.expect("put");
+    let new = NewToken { purpose: None, one_time: false, scope, ..one_time("ana") };
+    let (_, secret) = platform.service.create_token(&admin(), new).await.expect("made");
+    let session = platform.service.authenticate(Credential::Bearer(secret)).await.expect("known");
+    assert!(!session.admin, "the mesh as a whole is beyond every scope");
+    let name = |text: &str| meshwork_core::name::Name::new(text).expect("a name");
+    assert!(session.reaches(&name("sales"), &name("orders")));
+    assert!(!session.reaches(&name("sales"), &name("leads")) && !session.owns(&name("sales")));
+}
+
+#[tokio::test]
+async fn a_service_signs_in_with_tokens_only() {
+    let platform = Platform::with_ana().await;
+    let service = NewUser { service: true, password: None, ..new_user("loader") };
+    platform.service.put_user(&admin(), service.clone()).await.expect("put");
+    let new = NewToken { purpose: None, one_time: false, ..one_time("loader") };
+    let (_, secret) = platform.service.create_token(&admin(), new).await.expect("made");
+    assert!(secret.starts_with("mw_svc_"), "{secret}");
+    platform.service.authenticate(Credential::Bearer(secret)).await.expect("known");
+    let with = NewUser { password: Some(RIGHT.to_owned()), ..service };
+    assert_eq!(platform.service.put_user(&admin(), with).await.expect_err("refused").code, "MW0953");
 }
 
 #[tokio::test]
@@ -227,7 +290,7 @@ async fn the_first_start_makes_one_administrator() {
 
 fn one_time(user: &str) -> NewToken {
     let (user, label, purpose) = (user.to_owned(), "first login".to_owned(), Some("reporting".to_owned()));
-    NewToken { user, label, expires_at: None, purpose, one_time: true }
+    NewToken { user, label, expires_at: None, purpose, one_time: true, scope: None }
 }
 
 #[tokio::test]

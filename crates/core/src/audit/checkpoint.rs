@@ -71,7 +71,8 @@ pub struct Verifier {
 
 impl Verifier {
     fn id(&self) -> [u8; 4] {
-        let digest = Sha256::new().chain_update(&self.name).chain_update([b'\n', KIND]).chain_update(self.key).finalize();
+        let digest =
+            Sha256::new().chain_update(&self.name).chain_update([b'\n', KIND]).chain_update(self.key).finalize();
         [digest[0], digest[1], digest[2], digest[3]]
     }
 

@@ -68,6 +68,12 @@ pub const CODES: &[CodeInfo] = &[
         help: "`POST /api/v1/login` takes either `one_time_token`, or `user` and `password`.",
     },
     CodeInfo {
+        code: "MW0953",
+        title: "A service has no password",
+        help: "A service account stands for a program: it signs in with tokens, which end, can be confined and can be revoked one \
+               by one. Make its user without a password.",
+    },
+    CodeInfo {
         code: "MW0911",
         title: "A password could not be checked",
         help: "The stored hash does not have a known form. An administrator sets the password again.",

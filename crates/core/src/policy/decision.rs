@@ -159,6 +159,9 @@ impl Decision {
 impl Policies {
     /// Whether this subject may know that the output exists (D15).
     pub fn discovers(&self, subject: &Subject, domain: &Name, product: &Product, output: &Output) -> bool {
+        if !subject.reaches(domain, &product.name) {
+            return false;
+        }
         let asked = self.about(subject, domain, product, output).and_then(|about| about.discover());
         asked.is_ok_and(|verdict| verdict.allowed)
     }
@@ -166,6 +169,10 @@ impl Policies {
     /// Decides. Whatever goes wrong on the way is a refusal.
     pub fn decide(&self, request: &Request<'_>) -> Decision {
         let table = format!("{}.{}", request.domain, request.output.name);
+        if !request.subject.reaches(request.domain, &request.product.name) {
+            let because = vec!["the token is confined to other parts of the mesh".to_owned()];
+            return Decision::refused(false, because, unknown_table(request.domain, &request.output.name));
+        }
         let discovered = self
             .about(request.subject, request.domain, request.product, request.output)
             .and_then(|about| about.discover().map(|verdict| (about, verdict)));

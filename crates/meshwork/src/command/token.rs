@@ -24,7 +24,7 @@ enum What {
         /// For this user; yourself unless given
         #[arg(long)]
         user: Option<String>,
-        /// RFC 3339, or a duration such as `30d`
+        /// RFC 3339, or a duration such as `30d` [default, and the longest: 90d]
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
         /// Pins the purpose of all its queries
@@ -33,6 +33,10 @@ enum What {
         /// Good for one `meshwork login` within a day, and for nothing else
         #[arg(long)]
         one_time: bool,
+        /// Confine it: to a domain (`sales`), with what its owners may do there, or to a product (`sales.orders`), to read.
+        /// Repeat for several
+        #[arg(long, value_name = "PART")]
+        scope: Vec<String>,
     },
     List {
         #[arg(long)]
@@ -47,9 +51,10 @@ impl Token {
     pub async fn run(self, context: &Context) -> Result<u8> {
         let client = context.client().await?;
         match self.what {
-            What::Create { label, user, expires, purpose, one_time } => {
+            What::Create { label, user, expires, purpose, one_time, scope } => {
                 let body = json!({
                     "label": label, "user": user, "purpose": purpose, "one_time": one_time,
+                    "scope": (!scope.is_empty()).then_some(scope),
                     "expires_at": expires.as_deref().map(access::moment).transpose()?,
                 });
                 let created = client.json(Call::post("tokens", body)).await?;
@@ -68,8 +73,10 @@ impl Token {
                     column("label", "label"),
                     column("created", "created_at"),
                     column("expires", "expires_at"),
+                    column("used", "last_used_at"),
                     column("spent", "spent_at"),
                     column("purpose", "purpose"),
+                    column("scope", "scope"),
                 ];
                 context.printer.list(&client.all(&format!("tokens{query}")).await?, &columns);
             }

@@ -28,6 +28,9 @@ enum What {
         teams: Vec<String>,
         #[arg(long)]
         admin: bool,
+        /// A program: it signs in with tokens only (`meshwork token create --user NAME LABEL`)
+        #[arg(long, conflicts_with = "password_file")]
+        service: bool,
         /// Read the password from this file, `-` for standard input; without it the user has none
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
@@ -48,9 +51,10 @@ impl User {
     pub async fn run(self, context: &Context) -> Result<u8> {
         let client = context.client().await?;
         match self.what {
-            What::Add { name, teams, admin, password_file } => {
+            What::Add { name, teams, admin, service, password_file } => {
                 let password = password_file.map(|file| password_in(&file)).transpose()?;
-                let body = json!({"name": name, "teams": teams, "admin": admin, "password": password});
+                let body =
+                    json!({"name": name, "teams": teams, "admin": admin, "service": service, "password": password});
                 client.json(Call::post("users", body)).await?;
                 context.printer.note(&format!("user `{name}` is there"));
             }
@@ -60,6 +64,7 @@ impl User {
                     column("teams", "teams"),
                     column("admin", "admin"),
                     column("password", "password"),
+                    column("service", "service"),
                     column("disabled", "disabled"),
                 ];
                 context.printer.list(&client.all("users").await?, &columns);
@@ -96,6 +101,7 @@ async fn set_password(client: &Client, name: &str, password: &str) -> Result<()>
     })?;
     let body = json!({
         "name": name, "teams": user.get("teams"), "admin": user.get("admin"), "disabled": user.get("disabled"),
+        "service": user.get("service"),
         "password": password,
     });
     client.json(Call::post("users", body)).await.map(drop)

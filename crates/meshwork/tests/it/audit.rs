@@ -5,7 +5,8 @@ use std::process::Command;
 use crate::mesh::Mesh;
 
 fn read_only(mesh: &Mesh, script: &str) -> String {
-    let output = Command::new("python3").arg("-c").arg(script).current_dir(mesh.path()).output().expect("python3 is there");
+    let output =
+        Command::new("python3").arg("-c").arg(script).current_dir(mesh.path()).output().expect("python3 is there");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -29,4 +29,5 @@ mod shell;
 mod sources;
 mod terminal;
 mod tls;
+mod tokens;
 mod views;

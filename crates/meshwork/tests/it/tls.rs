@@ -29,11 +29,55 @@ fn certify(folder: &Path, serial: &str) {
     let file = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
     let (ca, ca_key, request) = (file("ca.pem"), file("ca.key"), file("request.pem"));
     if !Path::new(&ca).exists() {
-        openssl(&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=authority", "-keyout", &ca_key, "-out", &ca]);
+        openssl(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=authority",
+            "-keyout",
+            &ca_key,
+            "-out",
+            &ca,
+        ]);
     }
     let (key, certificate) = (file("server.key.new"), file("server.pem.new"));
-    openssl(&["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", &key, "-out", &request]);
-    openssl(&["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-set_serial", serial, "-days", "2", "-copy_extensions", "copy", "-out", &certificate]);
+    openssl(&[
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        "-keyout",
+        &key,
+        "-out",
+        &request,
+    ]);
+    openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        &request,
+        "-CA",
+        &ca,
+        "-CAkey",
+        &ca_key,
+        "-set_serial",
+        serial,
+        "-days",
+        "2",
+        "-copy_extensions",
+        "copy",
+        "-out",
+        &certificate,
+    ]);
     std::fs::rename(&key, file("server.key")).expect("renamed");
     std::fs::rename(&certificate, file("server.pem")).expect("renamed");
 }

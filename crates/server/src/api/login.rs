@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::token::CreatedToken;
-use crate::http::{AppState, Peer};
 use crate::http::body::JsonBody;
 use crate::http::problem::Answer;
 use crate::http::table::{Access, Routes};
+use crate::http::{AppState, Peer};
 
 pub fn routes() -> Routes {
     Routes::new().on(Access::Public(ApiAction::Login), routes!(login))

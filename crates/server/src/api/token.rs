@@ -7,9 +7,10 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use meshwork_control::credential::NewToken;
 use meshwork_control::port::state::Token;
+use meshwork_core::Result;
 use meshwork_core::id::TokenId;
 use meshwork_core::permission::{self, ApiAction, Resource};
-use meshwork_core::principal::Principal;
+use meshwork_core::principal::{Principal, TokenScope};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
@@ -46,6 +47,12 @@ pub struct TokenInfo {
     /// When that login was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spent_at: Option<DateTime<Utc>>,
+    /// Domains and products that it is confined to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Vec<String>>,
+    /// When it was last used, to the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 impl From<Token> for TokenInfo {
@@ -59,6 +66,8 @@ impl From<Token> for TokenInfo {
             purpose: token.purpose,
             one_time: token.one_time,
             spent_at: token.spent_at,
+            scope: token.scope.map(|scope| scope.iter().map(ToString::to_string).collect()),
+            last_used_at: token.last_used_at,
         }
     }
 }
@@ -73,6 +82,7 @@ pub struct CreateToken {
     pub user: Option<String>,
     /// What it is used for, so that it can be told from the others.
     pub label: String,
+    /// In 90 days at most, and unless given.
     #[serde(default)]
     pub expires_at: Option<DateTime<Utc>>,
     #[serde(default)]
@@ -80,6 +90,10 @@ pub struct CreateToken {
     /// Good for one login, within a day.
     #[serde(default)]
     pub one_time: bool,
+    /// Domains (`sales`), for what their owners may do there, and products (`sales.orders`), to read. It has no rights
+    /// beyond these; absent: it has all of its user's.
+    #[serde(default)]
+    pub scope: Option<Vec<String>>,
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -126,7 +140,7 @@ fn own_name(caller: &Caller) -> Option<String> {
     }
 }
 
-/// Makes a token. It has its user's rights, for one purpose if it names one.
+/// Makes a token. It has its user's rights, for one purpose if it names one, and within a scope if it has one.
 #[utoipa::path(post, path = "/tokens", tag = "access", request_body = CreateToken, responses((status = 201, body = CreatedToken)))]
 async fn create(
     State(app): State<AppState>,
@@ -135,8 +149,10 @@ async fn create(
 ) -> Answer<Response> {
     let user = asked.user.or_else(|| own_name(&caller)).unwrap_or_default();
     caller.may(Resource::User { name: &user })?;
-    let CreateToken { label, expires_at, purpose, one_time, .. } = asked;
-    let wanted = NewToken { user, label, expires_at, purpose, one_time };
+    let CreateToken { label, expires_at, purpose, one_time, scope, .. } = asked;
+    let parts = |scope: Vec<String>| scope.iter().map(|part| part.parse()).collect::<Result<TokenScope>>();
+    let scope = scope.map(parts).transpose()?;
+    let wanted = NewToken { user, label, expires_at, purpose, one_time, scope };
     let (token, secret) = app.credentials.create_token(&caller.session.actor, wanted).await?;
     Ok((StatusCode::CREATED, Json(CreatedToken { token: secret, info: token.into() })).into_response())
 }

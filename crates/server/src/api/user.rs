@@ -37,6 +37,8 @@ pub struct UserInfo {
     pub disabled: bool,
     /// Whether a password is set; without one only tokens work.
     pub password: bool,
+    /// A program, which signs in with tokens only.
+    pub service: bool,
 }
 
 impl From<User> for UserInfo {
@@ -47,6 +49,7 @@ impl From<User> for UserInfo {
             admin: user.admin,
             disabled: user.disabled,
             password: user.password_hash.is_some(),
+            service: user.service,
         }
     }
 }
@@ -66,6 +69,9 @@ pub struct PutUser {
     pub password: Option<String>,
     #[serde(default)]
     pub disabled: bool,
+    /// A program, which signs in with tokens only.
+    #[serde(default)]
+    pub service: bool,
 }
 
 /// The users, by name.
@@ -91,8 +97,8 @@ async fn put(
 ) -> Answer<Json<UserInfo>> {
     caller.may(Resource::User { name: &asked.name })?;
     let teams = asked.teams.into_iter().map(team).collect::<Result<Vec<TeamName>>>()?;
-    let user =
-        NewUser { name: asked.name, teams, admin: asked.admin, password: asked.password, disabled: asked.disabled };
+    let PutUser { name, admin, password, disabled, service, .. } = asked;
+    let user = NewUser { name, teams, admin, password, disabled, service };
     Ok(Json(app.credentials.put_user(&caller.session.actor, user).await?.into()))
 }
 

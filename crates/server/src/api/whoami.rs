@@ -34,6 +34,9 @@ pub struct WhoAmI {
     pub token: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<chrono::DateTime<chrono::Utc>>,
+    /// Domains and products that the token is confined to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Vec<String>>,
 }
 
 /// Who you are to the server, and in which teams and domains.
@@ -50,5 +53,6 @@ async fn read(caller: Caller) -> Answer<Json<WhoAmI>> {
         purpose: caller.session.purpose.clone(),
         token: caller.session.actor.token.as_ref().map(ToString::to_string),
         expires_at: caller.session.actor.valid_until,
+        scope: subject.scope.as_ref().map(|scope| scope.iter().map(ToString::to_string).collect()),
     }))
 }

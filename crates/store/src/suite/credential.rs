@@ -13,6 +13,7 @@ fn user(called: &str) -> User {
         password_hash: None,
         credential_version: 1,
         disabled: false,
+        service: false,
     }
 }
 
@@ -27,6 +28,8 @@ fn token(id: &str, user: &str) -> Token {
         purpose: None,
         one_time: false,
         spent_at: None,
+        scope: None,
+        last_used_at: None,
     }
 }
 
@@ -90,4 +93,16 @@ pub(crate) async fn a_one_time_token_is_exchanged_once(state: &impl Backend) {
     let ordinary = TokenId::new(won.remove(0));
     let not_one_time = state.exchange_token(&ordinary, moment(6), &token("late", "ana")).await.expect("an answer");
     assert!(!late && !not_one_time);
+}
+
+pub(crate) async fn using_a_token_is_noted_and_changes_nobodys_rights(state: &impl Backend) {
+    state.put_user(&user("ana")).await.expect("put");
+    let scope = Some(["sales".parse().expect("a part"), "hr.people".parse().expect("a part")].into());
+    state.put_token(&Token { scope, ..token("t1", "ana") }).await.expect("put");
+    let epoch = state.policy_epoch().await.expect("read");
+    state.use_token(&TokenId::new("t1"), moment(7)).await.expect("noted");
+    let mut found = state.tokens(Some("ana")).await.expect("read").pop().expect("there");
+    assert_eq!((found.last_used_at.take(), state.policy_epoch().await), (Some(moment(7)), Ok(epoch)));
+    let scope: Vec<String> = found.scope.into_iter().flatten().map(|part| part.to_string()).collect();
+    assert_eq!(scope, ["sales", "hr.people"]);
 }

@@ -51,7 +51,7 @@ suite! {
         a_table_that_is_built_anew_supersedes_it it_is_found_by_age_and_forgotten;
     agreement: grant_and_revoke_raise_the_epoch a_revoked_agreement_is_kept_but_not_listed_for_its_output
         unknown_and_taken_ids_are_told_apart;
-    credential: every_change_raises_the_epoch changing_a_user_keeps_its_tokens removing_a_user_removes_its_tokens
+    credential: using_a_token_is_noted_and_changes_nobodys_rights every_change_raises_the_epoch changing_a_user_keeps_its_tokens removing_a_user_removes_its_tokens
         unknown_ones_are_not_found a_one_time_token_is_exchanged_once;
     audit: appends_in_order refuses_gaps_and_forks the_first_key_of_a_subject_stays_until_erased;
 }

@@ -122,11 +122,17 @@ impl World {
             ("adam", None, true),
         ] {
             let teams = team.into_iter().map(meshwork_testkit::team).collect();
-            let new = NewUser { name: user.into(), teams, admin, password: None, disabled: false };
+            let new = NewUser { name: user.into(), teams, admin, password: None, disabled: false, service: false };
             let owner = Subject::owner(None);
             credentials.put_user(&owner, new).await.unwrap();
-            let new =
-                NewToken { user: user.into(), label: "test".into(), expires_at: None, purpose: None, one_time: false };
+            let new = NewToken {
+                user: user.into(),
+                label: "test".into(),
+                expires_at: None,
+                purpose: None,
+                one_time: false,
+                scope: None,
+            };
             let (_, secret) = credentials.create_token(&owner, new).await.unwrap();
             tokens.push((user, secret));
         }
