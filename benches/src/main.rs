@@ -93,7 +93,7 @@ async fn main() -> Result<(), Failure> {
         "", "governed CPU", "plain CPU", "ratio", "95 % bound of it", "governed wall", "plain wall"
     );
     let mut report = Vec::new();
-    let (mut all_governed, mut all_plain) = (vec![0.0; rounds], vec![0.0; rounds]);
+    let (mut all_governed, mut all_plain, mut walls) = (vec![0.0; rounds], vec![0.0; rounds], (0.0, 0.0));
     let is_wanted = |name: &str| match wanted.as_slice() {
         [] => COMPARED.contains(&name),
         wanted => wanted.iter().any(|query| query == name),
@@ -121,10 +121,11 @@ async fn main() -> Result<(), Failure> {
         let cpu = |samples: &[Sample]| samples.iter().map(|s| s.cpu).collect::<Vec<_>>();
         let wall = |samples: &[Sample]| stats::median(&samples.iter().map(|s| s.wall).collect::<Vec<_>>());
         line(name, &cpu(&ours), &cpu(&theirs), wall(&ours), wall(&theirs));
+        walls = (walls.0 + wall(&ours), walls.1 + wall(&theirs));
         report.push(json!({ "query": name, "sql": sql, "cpu": stats::median(&cpu(&ours)), "wall": wall(&ours), "rows": ours[0].rows }));
         assert_eq!(ours[0].rows, theirs[0].rows, "{name}: both sides must return the same number of rows");
     }
-    line("all", &all_governed, &all_plain, 0.0, 0.0);
+    line("all", &all_governed, &all_plain, walls.0, walls.1);
     println!("{}", json!({ "cores": cores, "queries": report }));
     Ok(())
 }
