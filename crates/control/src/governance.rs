@@ -98,7 +98,7 @@ impl Epoch {
     /// Whether the subject may know of the product: it discovers one of its outputs, or the product is of its own domain.
     pub fn discovers(&self, subject: &Subject, domain: &Name, product: &Product) -> bool {
         let Ok(Some(policies)) = self.policies() else { return false };
-        let own = subject.owns(domain) || subject.admin;
+        let own = subject.is_home(domain) || subject.admin;
         (own && product.outputs.is_empty())
             || product.outputs.values().any(|output| policies.discovers(subject, domain, product, output))
     }

@@ -319,7 +319,7 @@ impl QueryService {
                 decisions.insert(output.output.clone(), (*decision).clone());
             }
         }
-        let owner = subject.domains.iter().any(|own| own == domain);
+        let owner = subject.domains.iter().any(|own| own == domain && subject.is_home(own));
         Ok(report::shown(report, owner, &decisions, &|output, clause| catalog.is_sql_clause(output, clause)))
     }
 

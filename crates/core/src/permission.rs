@@ -256,7 +256,6 @@ fn hidden(subject: &Subject, action: ApiAction, resource: Resource<'_>) -> Resul
 
 fn owns(subject: &Subject, resource: Resource<'_>) -> bool {
     match resource {
-        // A product principal is at home in its domain but acts for nobody.
         Resource::Domain { domain } | Resource::Product { domain, .. } | Resource::Agreement { domain, .. } => {
             subject.owns(domain)
         }

@@ -161,10 +161,15 @@ impl Subject {
         })
     }
 
-    /// Whether it may do in a domain what its owners do.
-    pub fn owns(&self, domain: &Name) -> bool {
+    /// Whether the domain is its own, and all of it within the scope of its token.
+    pub fn is_home(&self, domain: &Name) -> bool {
         let within = self.scope.as_ref().is_none_or(|scope| scope.contains(&Part::Domain(domain.clone())));
-        within && matches!(self.principal, Principal::User(_)) && self.domains.contains(domain)
+        within && self.domains.contains(domain)
+    }
+
+    /// Whether it may do in a domain what its owners do: a product is at home in its domain but acts for nobody.
+    pub fn owns(&self, domain: &Name) -> bool {
+        matches!(self.principal, Principal::User(_)) && self.is_home(domain)
     }
 }
 

@@ -55,7 +55,7 @@ impl MeshService {
         let absent = plan::absent_products(mesh, &share.mesh).into_iter();
         drift.absent = absent.map(|(domain, product)| format!("{domain}.{product}")).collect();
         for (domain, product) in mesh.products() {
-            if subject.admin || subject.domains.contains(&domain.name) {
+            if subject.admin || subject.is_home(&domain.name) {
                 self.foreign(&domain.name, product, &mut drift).await?;
             }
         }

@@ -63,7 +63,7 @@ pub fn select(mesh: &Mesh, request: &RunRequest, subject: &Subject) -> Result<Se
 
 /// Members of the owner team run a domain's products; administrators run any.
 fn owns(subject: &Subject, domain: &Domain) -> bool {
-    subject.admin || subject.domains.contains(&domain.name)
+    subject.admin || subject.is_home(&domain.name)
 }
 
 /// The applied products that a selector means, as far as the subject may do something to them.

@@ -21,9 +21,9 @@ async fn call(http: &str, token: &str, method: Method, path: &str, body: Option<
 async fn a_confined_token_reaches_its_part_and_nothing_else() {
     let mesh = people::published();
     let server = mesh.serve();
-    // Eve owns the vault too, and administers the mesh: the token must not.
+    // Eve owns both, and administers the mesh: the token must not.
     mesh.write("password", PASSWORD);
-    mesh.ok(&["user", "add", "eve", "--team", "vault_team", "--admin", "--password-file", "password"]);
+    mesh.ok(&["user", "add", "eve", "--team", "vault_team", "--team", "oracle_team", "--admin", "--password-file", "password"]);
     let token = |scope: &str| mesh.ok(&["token", "create", "ci", "--user", "eve", "--scope", scope]).trim().to_owned();
     let reading = token("vault.people");
     let ask = |path: &'static str| call(&server.http, &reading, Method::GET, path, None);
@@ -75,6 +75,12 @@ async fn a_confined_token_reaches_its_part_and_nothing_else() {
     let run = |product: &str| call(&server.http, &whole, Method::POST, "runs", Some(json!({ "products": [product] })));
     assert!(matches!(run("vault.people").await.0, 200 | 201 | 202));
     assert_eq!(run("oracle.people").await.0, 404);
+    let (_, runs) = call(&server.http, &whole, Method::GET, "runs", None).await;
+    let before = runs["items"].as_array().expect("a list").len();
+    assert!(matches!(run("all").await.0, 200..=202));
+    let (_, runs) = call(&server.http, &whole, Method::GET, "runs", None).await;
+    let runs = runs["items"].as_array().expect("a list");
+    assert_eq!(runs.len(), before + 1, "all that it reaches, though its user owns more: {runs:?}");
 
     // Whoever looks for tokens that nobody needs sees when they were used.
     let tokens = mesh.json(&["token", "list", "--user", "eve", "-o", "json"]);

@@ -78,7 +78,7 @@ impl<'a> Visible<'a> {
 
     /// Whether the caller is a member of the domain's owner team.
     pub fn owns(&self, domain: &Domain) -> bool {
-        self.caller.subject().domains.contains(&domain.name)
+        self.caller.subject().is_home(&domain.name)
     }
 
     pub fn discovers(&self, domain: &Domain, product: &Product) -> bool {
