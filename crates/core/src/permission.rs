@@ -211,11 +211,7 @@ pub fn may(subject: Option<&Subject>, action: ApiAction, resource: Resource<'_>)
         // What a run's child wrote to its log may quote data: for owners only, not even for administrators (D20).
         A::ReadRunLog | A::ReadQuarantine | A::ReleaseQuarantine => owns(subject, resource),
         A::StartRun | A::Maintain | A::Apply | A::Grant | A::Revoke => owns(subject, resource) || subject.admin,
-        // A token that is confined makes none that is not, and removes none of those.
-        A::ListTokens | A::CreateToken | A::RemoveToken => {
-            (is_self(subject, resource) && subject.scope.is_none()) || subject.admin
-        }
-        A::ReadAudit => is_self(subject, resource) || subject.admin,
+        A::ListTokens | A::CreateToken | A::RemoveToken | A::ReadAudit => is_self(subject, resource) || subject.admin,
         A::ListUsers
         | A::PutUser
         | A::RemoveUser
@@ -233,7 +229,7 @@ fn secrecy(subject: &Subject, resource: Resource<'_>) -> Result<()> {
     match resource {
         Resource::Product { called, discoverable: false, .. } if !owns(subject, resource) => Err(unknown(called)),
         Resource::Agreement { grantee, called, .. }
-            if !(owns(subject, resource) || subject.admin || grantee.covers(subject)) =>
+            if !(owns(subject, resource) || subject.admin || (grantee.covers(subject) && subject.scope.is_none())) =>
         {
             Err(unknown(called))
         }
@@ -263,8 +259,11 @@ fn owns(subject: &Subject, resource: Resource<'_>) -> bool {
     }
 }
 
+/// A token that is confined does not speak for its user as a whole: it makes none that is not, and reads nothing of what
+/// the user does elsewhere.
 fn is_self(subject: &Subject, resource: Resource<'_>) -> bool {
     match resource {
+        _ if subject.scope.is_some() => false,
         Resource::User { name } => matches!(&subject.principal, Principal::User(own) if own == name),
         Resource::AuditOf { principal } => subject.principal == *principal,
         _ => false,

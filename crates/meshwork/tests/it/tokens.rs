@@ -23,7 +23,18 @@ async fn a_confined_token_reaches_its_part_and_nothing_else() {
     let server = mesh.serve();
     // Eve owns both, and administers the mesh: the token must not.
     mesh.write("password", PASSWORD);
-    mesh.ok(&["user", "add", "eve", "--team", "vault_team", "--team", "oracle_team", "--admin", "--password-file", "password"]);
+    mesh.ok(&[
+        "user",
+        "add",
+        "eve",
+        "--team",
+        "vault_team",
+        "--team",
+        "oracle_team",
+        "--admin",
+        "--password-file",
+        "password",
+    ]);
     let token = |scope: &str| mesh.ok(&["token", "create", "ci", "--user", "eve", "--scope", scope]).trim().to_owned();
     let reading = token("vault.people");
     let ask = |path: &'static str| call(&server.http, &reading, Method::GET, path, None);
@@ -45,11 +56,14 @@ async fn a_confined_token_reaches_its_part_and_nothing_else() {
     let joined = query("SELECT count(*) FROM vault.c a JOIN oracle.c b ON a.id = b.id").await;
     assert_eq!(joined.0, 404);
 
+    assert_eq!(ask("agreements").await.1["items"], json!([]), "nor does it tell where its user may read");
+
     // What its user may, and the token may not.
     for (method, path, body) in [
         (Method::POST, "tokens", Some(json!({ "label": "wider" }))),
         (Method::GET, "tokens", None),
         (Method::GET, "users", None),
+        (Method::GET, "audit?principal=user:eve", None),
         (Method::GET, "audit/verify", None),
         (Method::POST, "runs", Some(json!({ "products": ["vault.people"] }))),
         (Method::POST, "agreements", Some(json!({ "grantee": "user:eve", "table": "vault.c", "purpose": "more" }))),
