@@ -134,7 +134,7 @@ async fn prove(config: &Config, folder: &Path, restored: &Restored) -> Result<Pr
 }
 
 async fn examine(platform: &Platform) -> Result<Proof> {
-    let audit = platform.app.audit.verify().await?;
+    let audit = platform.app.audit.verify(None).await?;
     if let Some(at) = audit.broken {
         return Err(Error::environment(
             "MW1094",

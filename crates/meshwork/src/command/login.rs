@@ -107,7 +107,7 @@ impl Logout {
                 .hint("name one with `--context NAME`; `meshwork context list` shows them")
         })?;
         let server = contexts.named(&name)?.clone();
-        let Some(token) = server.token else {
+        let Some(token) = server.token.clone() else {
             let message = format!("the context `{name}` keeps no token");
             return Err(Error::not_found("MW1067", message).hint("there is nothing to revoke"));
         };

@@ -86,6 +86,7 @@ fn member(domains: &[&str]) -> Subject {
         purpose: None,
         token: None,
         valid_until: None,
+        scope: None,
     }
 }
 
