@@ -8,7 +8,7 @@ pub const CODES: &[CodeInfo] = &[
         title: "There is no such table",
         help: "No output has this name, or you may not know of it: the two look the same on purpose. Products that are \
                proposed or drafts are known to their own domain only, retired ones to nobody.\n\n\
-               A table is `domain.output` or, for one contract version, `domain.output_v2`. `meshwork products` lists \
+               A table is `domain.output` or, for one contract version, `domain.output_v2`. `meshwork product list` lists \
                what you can discover.",
     },
     CodeInfo {

@@ -97,7 +97,7 @@ pub enum ColumnAccess {
 /// The one answer for a table that does not exist and for one that the caller may not know of.
 pub fn unknown_table(domain: &str, table: &str) -> Error {
     Error::not_found("MW0701", format!("there is no table `{domain}.{table}`"))
-        .hint("`meshwork products` and `\\dt` list what you can see; a new product appears once it is active")
+        .hint("`meshwork product list` and `\\dt` list what you can see; a new product appears once it is active")
 }
 
 impl Decision {

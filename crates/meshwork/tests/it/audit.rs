@@ -23,7 +23,7 @@ fn what_was_done_to_the_log_is_found() {
     let mesh = Mesh::published();
     mesh.ok(&["audit", "verify"]);
     read_only(&mesh, &script());
-    let said = mesh.json(&["audit", "checkpoint", "-o", "json"]);
+    let said = mesh.json(&["audit", "checkpoint"]);
     let (note, key) = (said["checkpoint"].as_str().expect("a note"), said["verifier"].as_str().expect("a key"));
     mesh.write("kept.checkpoint", note);
 
