@@ -47,7 +47,8 @@ fn what_was_done_to_the_log_is_found() {
 
     // The log goes on, and still begins with what was kept.
     mesh.ok(&["sql", "-c", "SELECT 1"]);
-    mesh.ok(&["audit", "verify", "--checkpoint", "kept.checkpoint"]);
+    let kept = mesh.path().join("kept.checkpoint");
+    mesh.ok(&["audit", "verify", "--checkpoint", kept.to_str().expect("UTF-8")]);
 
     // The last records cut off, by somebody who can write the database.
     let cut = "import sqlite3; c = sqlite3.connect('.meshwork/state.db'); \
