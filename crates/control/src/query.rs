@@ -3,6 +3,8 @@
 mod catalog;
 #[cfg(test)]
 pub(crate) mod fakes;
+mod product;
+mod record;
 mod set_aside;
 mod stream;
 mod subject;
@@ -17,31 +19,28 @@ use std::time::Duration;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, SchemaRef};
-use meshwork_core::audit::{Entry, Event, TableRead};
+use meshwork_core::audit::{Event, TableRead};
 use meshwork_core::effect::{Clock, Entropy, Timestamp};
-use meshwork_core::error::{Error, Kind, Result};
-use meshwork_core::id::{AuditId, Ids, OutputId, RunId};
+use meshwork_core::error::{Error, Result};
+use meshwork_core::id::{AuditId, Ids, OutputId};
 use meshwork_core::limits::Limits;
 use meshwork_core::mask::Mask;
 use meshwork_core::mesh::Mesh;
 use meshwork_core::name::Name;
-use meshwork_core::policy::{ColumnDecision, Decision, MeshKey, report, unknown_table};
+use meshwork_core::policy::{ColumnDecision, Decision, MeshKey, report};
 use meshwork_core::principal::Subject;
-use meshwork_core::product::ProductInput;
 use meshwork_core::run::{Run, RunReport};
-use sha2::{Digest, Sha256};
 
 use self::catalog::{Resolved, StatementCatalog};
+use self::record::{digest, purposes, reasons, refuses};
 use crate::governance::{Epoch, Governance};
 use crate::platform::Ports;
 use crate::port::audit::AuditSink;
 use crate::port::data::{
-    BatchStream, CacheUse, Catalog, GovernedTable, ListedTable, PlanRequest, PlannedQuery, QueryEngine, QueryLimits,
-    TableUse,
+    BatchStream, CacheUse, Catalog, ListedTable, PlanRequest, PlannedQuery, QueryEngine, QueryLimits, TableUse,
 };
 use crate::port::state::{CredentialState, PublicationState};
 use crate::readers::Readers;
-use crate::run::ProductRead;
 
 /// How long an execution relies on what its preparation looked up.
 const FRESH: Duration = Duration::from_secs(1);
@@ -323,55 +322,10 @@ impl QueryService {
         Ok(report::shown(report, owner, &decisions, &|output, clause| catalog.is_sql_clause(output, clause)))
     }
 
-    /// An input of `domain.product`, read as that product: through its agreements, with their masks and filters. The read
-    /// is recorded under the run. An error names the grant that is missing.
-    pub async fn product_input(
-        &self,
-        run: &RunId,
-        domain: &Name,
-        product: &Name,
-        input: &ProductInput,
-    ) -> Result<ProductRead> {
-        let table = format!("{}_v{}", input.output, input.version);
-        let reader = Reader { run, domain, product, purpose: input.purpose.as_deref() };
-        let found = self.inner.read_as_product(&reader, &input.domain, &table).await.and_then(|found| {
-            let publication = found.published.publication(found.decision.major).cloned();
-            match (publication, found.served().cloned()) {
-                (Some(publication), Some(published)) => Ok(ProductRead { table: found.table, publication, published }),
-                _ => Err(unknown_table(&input.domain, &table)),
-            }
-        });
-        found.map_err(|error| match &input.place {
-            Some(place) if error.place.is_none() => error.at(place.clone()),
-            _ => error,
-        })
-    }
-
     /// What every statement may use under this mesh.
     pub fn limits(&self, mesh: Option<&Mesh>) -> QueryLimits {
         self.inner.limits(mesh)
     }
-
-    /// The table that a `references` clause of `domain.product` points at (`domain.output`), read as that product.
-    pub async fn product_reference(
-        &self,
-        run: &RunId,
-        domain: &Name,
-        product: &Name,
-        to: &str,
-    ) -> Result<GovernedTable> {
-        let reader = Reader { run, domain, product, purpose: None };
-        let (to_domain, table) = to.split_once('.').unwrap_or((domain.as_str(), to));
-        Ok(self.inner.read_as_product(&reader, to_domain, table).await?.table)
-    }
-}
-
-/// A product in a run.
-struct Reader<'a> {
-    run: &'a RunId,
-    domain: &'a Name,
-    product: &'a Name,
-    purpose: Option<&'a str>,
 }
 
 impl Inner {
@@ -504,68 +458,6 @@ impl Inner {
         Ok(())
     }
 
-    async fn read_as_product(self: &Arc<Self>, reader: &Reader<'_>, domain: &str, table: &str) -> Result<Resolved> {
-        let subject = Subject::product(reader.domain.clone(), reader.product.clone());
-        let mut session = QuerySession::new(subject.clone(), subject, "run");
-        session.purpose = reader.purpose.map(str::to_owned);
-        let catalog = self.statement_catalog(&session).await?;
-        let statement = format!("{domain}.{table}");
-        let found = match catalog.resolve(domain, table, None).await {
-            Ok(Some(found)) => found,
-            Ok(None) => {
-                let error = unknown_table(domain, table);
-                self.refused(&session, &statement, &error, Vec::new()).await?;
-                return Err(error);
-            }
-            Err(error) => {
-                if refuses(&error) {
-                    self.refused(&session, &statement, &error, catalog.refusals()).await?;
-                }
-                return Err(error);
-            }
-        };
-        let mut resolved = catalog.resolved();
-        let event = Event::QueryIntent {
-            query: reader.run.to_string(),
-            port: session.port.to_owned(),
-            purpose: purposes(&resolved).first().cloned(),
-            tables: std::iter::once(&found).chain(found.below()).map(governed_read).collect(),
-            reasons: reasons(&resolved),
-            digest: digest(&resolved),
-        };
-        self.record(self.entry(&session, None, event)).await?;
-        resolved.pop().ok_or_else(|| unknown_table(domain, table))
-    }
-
-    fn entry(&self, session: &QuerySession, sql: Option<&str>, event: Event) -> Entry {
-        let entry = Entry::new(self.now(), session.actor.principal.clone(), event)
-            .on_behalf_of(session.subject.principal.clone())
-            .from_address(session.address.clone());
-        match sql {
-            Some(sql) => entry.with_statement(sql),
-            None => entry,
-        }
-    }
-
-    async fn record(&self, entry: Entry) -> Result<()> {
-        self.audit.record(entry).await.map_err(|error| {
-            tracing::error!(%error, "the audit log could not be written");
-            Error::environment("MW0714", "the request could not be recorded in the audit log, so it is refused")
-                .hint(error.message)
-        })
-    }
-
-    /// A refusal that cannot be recorded is still a refusal, but of the graver kind.
-    async fn refused(&self, session: &QuerySession, sql: &str, error: &Error, reasons: Vec<String>) -> Result<()> {
-        let event = Event::QueryRefused {
-            query: self.new_id(),
-            port: session.port.to_owned(),
-            error: error.code.clone(),
-            reasons,
-        };
-        self.record(self.entry(session, Some(sql), event)).await
-    }
-
     fn mask_key(&self, decision: &ColumnDecision, mask: Mask, salt: &[u8; 32]) -> Vec<u8> {
         match (mask, &decision.key) {
             (Mask::HmacSha256, key) => {
@@ -580,54 +472,4 @@ impl Inner {
 fn changed() -> Error {
     Error::forbidden("MW0711", "what you may read has changed since this statement was prepared")
         .hint("run it again: it is then answered under what holds now")
-}
-
-/// Whether an error is about access, and so of interest to auditors.
-fn refuses(error: &Error) -> bool {
-    matches!(error.kind, Kind::Forbidden | Kind::Unauthenticated) || error.code.starts_with("MW07")
-}
-
-fn purposes(tables: &[Resolved]) -> Vec<String> {
-    let all: BTreeSet<&String> = tables.iter().filter_map(|t| t.decision.purpose.as_ref()).collect();
-    all.into_iter().cloned().collect()
-}
-
-fn reasons(tables: &[Resolved]) -> Vec<String> {
-    let all: BTreeSet<&String> = tables.iter().flat_map(|t| &t.decision.because).collect();
-    all.into_iter().cloned().collect()
-}
-
-fn digest(tables: &[Resolved]) -> String {
-    let mut all: Vec<String> =
-        tables.iter().map(|t| format!("{}/{}/{}", t.table.output_id, t.decision.major, t.decision.digest)).collect();
-    all.sort();
-    all.dedup();
-    Sha256::digest(all.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn governed_read(table: &GovernedTable) -> TableRead {
-    TableRead {
-        domain: table.domain.clone(),
-        output: table.output.clone(),
-        output_id: table.output_id.clone(),
-        major: table.major,
-        delta_version: table.delta_version,
-        columns: table.columns.iter().map(|c| c.name.clone()).collect(),
-        masked: table.columns.iter().filter(|c| c.mask.is_some()).map(|c| c.name.clone()).collect(),
-        filtered: !table.rows.is_empty(),
-        decision_digest: table.decision_digest.clone(),
-    }
-}
-
-#[async_trait::async_trait]
-impl crate::run::GovernedReads for QueryService {
-    async fn input(&self, run: &RunId, domain: &Name, product: &Name, input: &ProductInput) -> Result<ProductRead> {
-        self.product_input(run, domain, product, input).await
-    }
-    async fn reference(&self, run: &RunId, domain: &Name, product: &Name, to: &str) -> Result<GovernedTable> {
-        self.product_reference(run, domain, product, to).await
-    }
-    async fn shown(&self, subject: &Subject, run: &Run, report: RunReport) -> Result<RunReport> {
-        self.shown_report(subject, run, report).await
-    }
 }

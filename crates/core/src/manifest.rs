@@ -11,6 +11,7 @@ pub mod limits;
 pub mod mesh;
 pub mod product;
 mod quarantine;
+pub mod row_filter;
 mod source;
 mod storage;
 pub mod test;

@@ -8,7 +8,7 @@ use meshwork_core::audit::Event;
 use meshwork_core::id::{PublicationId, RunId, TokenId};
 use meshwork_core::policy::unknown_table;
 use meshwork_core::principal::Grantee;
-use meshwork_core::product::Status;
+use meshwork_core::product::{ProductInput, Status};
 use meshwork_testkit::{agreement, moment, name};
 
 use super::*;

@@ -8,7 +8,7 @@ use super::outputs::{Output, Version};
 use super::report::Report;
 use crate::contract::{Field, Table};
 use crate::filter::Comparison;
-use crate::manifest::product::PredicateManifest;
+use crate::manifest::row_filter::PredicateManifest;
 use crate::reader::shown;
 use crate::types::ColumnType;
 

@@ -14,7 +14,8 @@ use crate::egress::Egress;
 use crate::filter::Predicate;
 use crate::limits::MeshLimits;
 use crate::manifest::mesh::DEFAULT_STORAGE;
-use crate::manifest::product::{InputManifest, ProductManifest, RowFilterManifest};
+use crate::manifest::product::{InputManifest, ProductManifest};
+use crate::manifest::row_filter::RowFilterManifest;
 use crate::mesh::{Domain, Mesh};
 use crate::name::Name;
 use crate::product::{
