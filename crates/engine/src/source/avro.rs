@@ -6,8 +6,6 @@ use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
 use arrow_avro::reader::{Reader, ReaderBuilder};
 use datafusion::physical_plan::streaming::PartitionStream;
@@ -50,17 +48,10 @@ impl Source for AvroSource {
     }
 
     fn partitions(&self, columns: &[usize]) -> Vec<Arc<dyn PartitionStream>> {
-        self.files
-            .iter()
-            .map(|file| {
-                let origin = self.reading.origins.add(&file.name);
-                let assembly = Assembly::new(&self.schema, columns, origin);
-                let (reading, schema) = (self.reading.clone(), Arc::clone(&self.schema));
-                FilePartition::of(file, assembly, move |file, assembly, sink| {
-                    read(file, &schema, assembly, &reading, sink)
-                })
-            })
-            .collect()
+        let (reading, schema) = (self.reading.clone(), Arc::clone(&self.schema));
+        let read =
+            move |file: &SourceFile, assembly: &Assembly, sink: Sink<'_>| read(file, &schema, assembly, &reading, sink);
+        FilePartition::of_each(&self.files, &self.schema, columns, &self.reading.origins, read)
     }
 }
 
@@ -109,21 +100,15 @@ fn read(file: &SourceFile, schema: &Schema, assembly: &Assembly, reading: &Readi
     // The reader takes a last block that was cut off for the end of the file.
     let expected = blocks::records(file)?;
     let wanted = assembly.data_columns();
-    let mut row: i64 = 1;
-    for batch in reader {
+    let batches = reader.map(|batch| {
         let batch = batch.map_err(|_| damaged(file))?;
-        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(wanted.len());
-        for at in &wanted {
-            arrays.push(cast(batch.column(*at), schema.field(*at).data_type()).map_err(|_| damaged(file))?);
-        }
-        let len = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
         reading.meter.add(batch.num_rows() as u64, batch.get_array_memory_size() as u64);
-        if !sink(assembly.batch(&arrays, (row..row + len).collect())?) {
-            return Ok(());
-        }
-        row += len;
+        batch.project(&wanted).map_err(|_| damaged(file))
+    });
+    match assembly.hand_on(batches, schema, || damaged(file), sink)? {
+        Some(rows) if rows != expected => Err(damaged(file)),
+        Some(_) | None => Ok(()),
     }
-    if row - 1 == expected { Ok(()) } else { Err(damaged(file)) }
 }
 
 #[cfg(test)]

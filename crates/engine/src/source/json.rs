@@ -93,15 +93,9 @@ impl Source for JsonSource {
     }
 
     fn partitions(&self, columns: &[usize]) -> Vec<Arc<dyn PartitionStream>> {
-        self.files
-            .iter()
-            .map(|file| {
-                let origin = self.shared.reading.origins.add(&file.name);
-                let assembly = Assembly::new(&self.shared.schema, columns, origin);
-                let shared = Arc::clone(&self.shared);
-                FilePartition::of(file, assembly, move |file, assembly, sink| read(&shared, file, assembly, sink))
-            })
-            .collect()
+        let (schema, origins, shared) = (&self.shared.schema, &self.shared.reading.origins, Arc::clone(&self.shared));
+        let read = move |file: &SourceFile, assembly: &Assembly, sink: Sink<'_>| read(&shared, file, assembly, sink);
+        FilePartition::of_each(&self.files, schema, columns, origins, read)
     }
 }
 

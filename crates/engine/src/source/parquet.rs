@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef};
 use datafusion::physical_plan::streaming::PartitionStream;
 use meshwork_core::{Error, Result};
@@ -227,21 +226,12 @@ fn read(file: &SourceFile, schema: &Schema, assembly: &Assembly, reading: &Readi
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.iter().copied());
     let reader = builder.with_batch_size(BATCH_ROWS).with_projection(mask).build().map_err(|_| damaged(&file.name))?;
     reading.meter.add(0, u64::try_from(bytes).unwrap_or(0));
-    let mut row: i64 = 1;
-    for batch in reader {
+    let batches = reader.map(|batch| {
         let batch = batch.map_err(|_| damaged(&file.name))?;
-        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(wanted.len());
-        for (array, at) in batch.columns().iter().zip(&wanted) {
-            arrays.push(cast(array, schema.field(*at).data_type()).map_err(|_| damaged(&file.name))?);
-        }
-        let len = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
         reading.meter.add(batch.num_rows() as u64, 0);
-        if !sink(assembly.batch(&arrays, (row..row + len).collect())?) {
-            return Ok(());
-        }
-        row += len;
-    }
-    Ok(())
+        Ok(batch)
+    });
+    assembly.hand_on(batches, schema, || damaged(&file.name), sink).map(|_| ())
 }
 
 #[cfg(test)]

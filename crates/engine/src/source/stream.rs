@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array};
+use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::error::DataFusionError;
@@ -13,6 +14,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use meshwork_core::{Error, Result};
 
+use super::Origins;
 use super::file::SourceFile;
 use super::table::projected;
 
@@ -36,6 +38,21 @@ impl FilePartition {
     ) -> Arc<dyn PartitionStream> {
         let (name, schema, file) = (file.name.clone(), Arc::clone(&assembly.schema), file.clone());
         Arc::new(Self { name, schema, read: Arc::new(move |sink| read(&file, &assembly, sink)) })
+    }
+
+    /// One for each file, with its origin.
+    pub fn of_each(
+        files: &[SourceFile],
+        schema: &Schema,
+        columns: &[usize],
+        origins: &Origins,
+        read: impl Fn(&SourceFile, &Assembly, Sink<'_>) -> Result<()> + Clone + Send + Sync + 'static,
+    ) -> Vec<Arc<dyn PartitionStream>> {
+        let partition = |file: &SourceFile| {
+            let origin = origins.add(&file.name);
+            Self::of(file, Assembly::new(schema, columns, origin), read.clone())
+        };
+        files.iter().map(partition).collect()
     }
 }
 
@@ -108,6 +125,34 @@ impl Assembly {
         data.sort_unstable();
         data.dedup();
         data
+    }
+
+    /// Hands on batches of `data_columns()` with the types that the source declares. The number of rows; `None` when nobody
+    /// wants more.
+    pub fn hand_on(
+        &self,
+        batches: impl Iterator<Item = Result<RecordBatch>>,
+        source: &Schema,
+        damaged: impl Fn() -> Error,
+        sink: Sink<'_>,
+    ) -> Result<Option<i64>> {
+        let wanted = self.data_columns();
+        let mut rows: i64 = 0;
+        for batch in batches {
+            let batch = batch?;
+            let typed = batch
+                .columns()
+                .iter()
+                .zip(&wanted)
+                .map(|(array, at)| cast(array, source.field(*at).data_type()).map_err(|_| damaged()));
+            let typed = typed.collect::<Result<Vec<_>>>()?;
+            let before = rows;
+            rows += i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
+            if !sink(self.batch(&typed, (before + 1..=rows).collect())?) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(rows))
     }
 
     /// `data` holds the arrays of `data_columns()`; `rows` the place of each row.
