@@ -63,6 +63,18 @@ pub fn hash(columns: &[&str]) -> String {
     format!("substr(md5(concat_ws('|', {})), 1, 8)", parts.join(", "))
 }
 
+/// The order in which rows are taken, in SQL: by their key, and where they share it, by whatever of them can be compared as text.
+pub fn order(table: &Table, columns: &[&str]) -> String {
+    use crate::types::ColumnType as T;
+    let opaque = |column: &str| {
+        let field = table.field(column);
+        field.is_some_and(|field| matches!(field.native, T::Binary | T::List(_) | T::Struct(_)))
+    };
+    let plain: Vec<&str> = columns.iter().copied().filter(|column| !opaque(column)).collect();
+    let by_key = hash(&key(table, columns));
+    if plain.is_empty() { by_key } else { format!("{by_key}, {}", hash(&plain)) }
+}
+
 /// Below this lies the share of all hashes.
 pub fn threshold(share: f64) -> String {
     format!("{:08x}", (share.clamp(0.0, 1.0) * f64::from(u32::MAX)) as u32)

@@ -38,7 +38,7 @@ pub use postgres::{PostgresColumn, postgres_client, postgres_columns};
 pub use range::Range;
 pub use secret::Secrets;
 pub use sqlite::copy as copy_sqlite;
-pub use table::{Face, ORIGIN, ROW, SourceTable};
+pub use table::{Face, ORIGIN, ROW, SourceTable, projected};
 pub use unfit::{Samples, Unfit};
 
 use text::TextType;
@@ -130,6 +130,10 @@ pub trait Source: std::fmt::Debug + Send + Sync {
     fn partitions(&self, columns: &[usize]) -> Vec<Arc<dyn PartitionStream>>;
     /// The same source without rows that lie outside of a range, where it can be asked so. It may still yield some.
     fn within(&self, _: &Range) -> Option<Arc<dyn Source>> {
+        None
+    }
+    /// The same rows in the same order each time, where they come in another one otherwise.
+    fn in_order(&self) -> Option<Arc<dyn Source>> {
         None
     }
     /// For errors about a column that is not there: what could have gone wrong in reading it.

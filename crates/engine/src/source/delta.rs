@@ -30,12 +30,15 @@ use super::file::{confine, find_folder};
 use super::{Access, Reading, Source};
 use crate::remote::s3;
 
+#[derive(Clone)]
 struct DeltaSource {
     input: String,
     schema: SchemaRef,
     provider: Arc<dyn TableProvider>,
     context: SessionContext,
     reading: Reading,
+    /// File after file, instead of several at once.
+    in_order: bool,
 }
 
 impl std::fmt::Debug for DeltaSource {
@@ -59,7 +62,7 @@ pub async fn open(
     let fields = provider.schema();
     let fields = fields.fields().iter().map(|f| ArrowField::new(f.name(), plain(f.data_type()), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    Ok(Arc::new(DeltaSource { input: input.to_owned(), schema, provider, context, reading }))
+    Ok(Arc::new(DeltaSource { input: input.to_owned(), schema, provider, context, reading, in_order: false }))
 }
 
 pub(crate) async fn load(input: &str, files: &FilesSpec, version: Option<u64>, access: &Access) -> Result<DeltaTable> {
@@ -171,29 +174,23 @@ impl Source for DeltaSource {
 
     fn partitions(&self, columns: &[usize]) -> Vec<Arc<dyn PartitionStream>> {
         let schema = super::table::projected(&self.schema, columns);
-        vec![Arc::new(Rows {
-            input: self.input.clone(),
-            schema,
-            columns: columns.to_vec(),
-            provider: Arc::clone(&self.provider),
-            context: self.context.clone(),
-            reading: self.reading.clone(),
-        })]
+        vec![Arc::new(Rows { source: self.clone(), schema, columns: columns.to_vec() })]
+    }
+
+    fn in_order(&self) -> Option<Arc<dyn Source>> {
+        Some(Arc::new(Self { in_order: true, ..self.clone() }))
     }
 }
 
 struct Rows {
-    input: String,
+    source: DeltaSource,
     schema: SchemaRef,
     columns: Vec<usize>,
-    provider: Arc<dyn TableProvider>,
-    context: SessionContext,
-    reading: Reading,
 }
 
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "DeltaRows({})", self.input)
+        write!(f, "DeltaRows({})", self.source.input)
     }
 }
 
@@ -203,13 +200,18 @@ impl PartitionStream for Rows {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (input, schema, columns) = (self.input.clone(), Arc::clone(&self.schema), self.columns.clone());
-        let (provider, context, reading) = (Arc::clone(&self.provider), self.context.clone(), self.reading.clone());
+        let (schema, columns) = (Arc::clone(&self.schema), self.columns.clone());
+        let DeltaSource { input, provider, context, reading, in_order, .. } = self.source.clone();
         let opened = async move {
             let table = context.read_table(provider)?;
             let names: Vec<String> = columns.iter().map(|at| table.schema().field(*at).name().clone()).collect();
             let columns = names.into_iter().map(datafusion::prelude::ident).collect::<Vec<_>>();
-            let rows = table.select(columns)?.execute_stream().await?;
+            let table = table.select(columns)?;
+            let rows = if in_order {
+                futures::stream::iter(table.execute_stream_partitioned().await?).flatten().boxed()
+            } else {
+                table.execute_stream().await?.boxed()
+            };
             Ok::<_, DataFusionError>(rows.map(move |batch| {
                 let batch = batch?;
                 reading.meter.add(batch.num_rows() as u64, batch.get_array_memory_size() as u64);

@@ -19,6 +19,7 @@ use super::commit::{crowded, foreign_error, in_time};
 use super::compact::small_files;
 use super::files::DataFiles;
 use super::position::{self, Mark};
+use super::sample::Likeness;
 use super::schema::{file_schema, still_fits, stored_schema};
 use super::session::{self, Way};
 use super::sink::{Sink, Written};
@@ -168,16 +169,12 @@ impl Work<'_> {
             let context = session::session(&spec.limits, &config.scratch, spec.now, Way::Fast)?;
             others.show(&context, &mut pass, &columns, &self.sink.what).await?;
         }
+        let table = of(kept.iter().chain(new).collect())?;
+        let places = (0..output.table.fields.len()).collect();
         let batch = set::Batch {
-            output: output.name.to_string(),
-            major: output.major,
-            schema: Arc::clone(&self.sink.schema),
             written: of(new.iter().collect())?,
-            table: of(kept.iter().chain(new).collect())?,
             trusted: true,
-            unsettled: None,
-            again: None,
-            places: (0..output.table.fields.len()).collect(),
+            ..set::Batch::looked_at(output, Arc::clone(&self.sink.schema), table, places, Likeness::Whole)
         };
         set::answers(config, spec, output, &mut pass, &batch, &[&batch], &Reading::default()).await
     }

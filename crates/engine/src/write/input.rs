@@ -8,14 +8,14 @@ use datafusion::common::TableReference;
 use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{SessionContext, lit};
-use meshwork_control::port::data::{GovernedBody, InputSpec, OutputSpec, RunSpec};
+use meshwork_control::port::data::{GovernedBody, InputSpec, OutputSpec, RunSpec, Sample};
 use meshwork_core::lineage::Inherited;
 use meshwork_core::product::{Incremental, Mode};
 use meshwork_core::{Error, Result};
 
 use super::fresh::{Fresh, Part, Taking, only_one};
 use super::position::Stored;
-use super::sample::{self, Cut};
+use super::sample::{self, Cut, First};
 use super::{WriterConfig, origin, session};
 use crate::read::secured;
 use crate::source::{self, Access, Identity, Range, Reading, Source};
@@ -31,7 +31,7 @@ pub struct Inputs {
     pub fresh: Option<(String, Fresh)>,
     /// Files of this machine as they were before they were read, by input.
     pub files: BTreeMap<String, Vec<Identity>>,
-    /// Whether only part of one is read.
+    /// Of which of them only part is read.
     pub cut: Cut,
 }
 
@@ -63,12 +63,12 @@ impl Opening<'_> {
             let way = grows.filter(|(growing, _)| growing == name).map(|(_, way)| way);
             let mut provider = self.open(context, name, input, way, &mut inputs).await?;
             match (self.spec.sample, input) {
-                (Some(sample), InputSpec::Source(_)) => {
-                    provider = sample::part(context, name, provider, sample, &self.output.table, &inputs.cut).await?;
+                (Some(Sample::Share(share)), InputSpec::Source(_)) => {
+                    inputs.cut.source(name).note();
+                    provider = sample::share(context, name, provider, share, &self.output.table).await?;
                 }
-                // It was cut where it was made.
-                (Some(_), InputSpec::Governed(_)) => inputs.cut.note(),
-                (None, _) => {}
+                (Some(_), InputSpec::Governed(_)) => inputs.cut.table(name),
+                (Some(Sample::Rows(_)) | None, _) => {}
             }
             session::register(context, name, provider, &format!("input `{name}`"))?;
         }
@@ -111,7 +111,10 @@ impl Opening<'_> {
                     _ => None,
                 };
                 let fields = &self.output.table.fields;
-                let opened = source::open_some(name, spec, &only, fields, self.reading, self.access).await?;
+                let mut opened = source::open_some(name, spec, &only, fields, self.reading, self.access).await?;
+                if let Some(Sample::Rows(rows)) = self.spec.sample {
+                    opened = First::of(opened, rows, inputs.cut.source(name));
+                }
                 let columns = opened.schema().fields().iter().map(|f| (f.name().clone(), Vec::new())).collect();
                 inputs.bears.insert(name.to_owned(), columns);
                 inputs.sources.insert(name.to_owned(), Arc::clone(&opened));

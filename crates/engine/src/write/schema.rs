@@ -28,6 +28,13 @@ pub fn stored_schema(table: &Table) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// The same for a table that is built from a sample, where such a clause may have no answer.
+pub fn sampled_schema(stored: &Schema) -> SchemaRef {
+    Arc::new(Schema::new(
+        stored.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
+    ))
+}
+
 /// The schema of data files: everything may be null, because rows are written before their clauses have answered.
 pub fn file_schema(stored: &Schema) -> SchemaRef {
     Arc::new(Schema::new(

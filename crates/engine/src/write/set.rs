@@ -19,6 +19,7 @@ use meshwork_core::{Error, Result};
 
 use super::check::{Pass, error};
 use super::files::DataFiles;
+use super::sample::{self, Likeness};
 use super::session::{self, Way};
 use super::{WriterConfig, origin};
 use crate::keys::unique_columns;
@@ -40,6 +41,37 @@ pub struct Batch {
     pub again: Option<LogicalPlan>,
     /// Where each column stands in that plan.
     pub places: Vec<usize>,
+    pub likeness: Likeness,
+}
+
+impl Batch {
+    /// A table that stays as it is.
+    pub fn at_rest(output: &OutputSpec, schema: SchemaRef, table: DataFiles) -> Self {
+        let (written, places) = (DataFiles::default(), Vec::new());
+        Self { written, trusted: true, ..Self::looked_at(output, schema, table, places, Likeness::Whole) }
+    }
+
+    /// Rows that this run only looks at, all of the table's.
+    pub fn looked_at(
+        output: &OutputSpec,
+        schema: SchemaRef,
+        table: DataFiles,
+        places: Vec<usize>,
+        likeness: Likeness,
+    ) -> Self {
+        Self {
+            output: output.name.to_string(),
+            major: output.major,
+            schema,
+            written: table.clone(),
+            table,
+            trusted: false,
+            unsettled: None,
+            again: None,
+            places,
+            likeness,
+        }
+    }
 }
 
 /// The answers to every clause of the table, in their order, and those that conversion failures imply.
@@ -64,10 +96,10 @@ pub async fn answers(
     }
     let open: Vec<&Clause> =
         clauses.iter().enumerate().filter(|(at, _)| !known.contains_key(at)).map(|(_, clause)| clause).collect();
+    let made = Made { config, spec, output, batch, siblings, reading };
     let later = match &batch.unsettled {
         Some(because) => open.into_iter().map(|clause| error(clause, because.clone())).collect(),
         None => {
-            let made = Made { config, spec, output, batch, siblings, reading };
             let (rows, batch_rows) = (batch.table.rows, batch.written.rows);
             Sets { data: &made, table: &output.table, rows, batch_rows, trusted: batch.trusted }.answers(&open).await?
         }
@@ -76,6 +108,10 @@ pub async fn answers(
     let mut answers: Vec<ClauseResult> =
         (0..clauses.len()).filter_map(|at| known.remove(&at).or_else(|| later.next())).collect();
     answers.extend(implied);
+    if spec.sample.is_some() {
+        let is_whole = |to: &str| made.sibling(to).is_some_and(|batch| batch.likeness == Likeness::Whole);
+        sample::judged(&mut answers, &output.table, batch.likeness, is_whole);
+    }
     Ok(answers)
 }
 

@@ -1,46 +1,43 @@
 //! Staging: the transformation as one streaming plan, every batch checked and written, nothing committed.
 
+mod after;
+mod built;
 mod external;
 mod release;
+mod rows;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::Schema;
-use datafusion::execution::SendableRecordBatchStream;
+use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use meshwork_control::port::data::{OutputSpec, Phase, RunEvent, RunObserver, RunSpec};
 use meshwork_core::effect::Timestamp;
-use meshwork_core::lineage::ColumnLineage;
-use meshwork_core::product::{MissingRows, Mode, OnViolation};
-use meshwork_core::publication::Body;
-use meshwork_core::quality::{ClauseResult, gate};
-use meshwork_core::quarantine::{Quarantined, Released};
-use meshwork_core::run::{Changes, OutputReport, RunReport};
+use meshwork_core::product::{Mode, OnViolation};
+use meshwork_core::quality::gate;
+use meshwork_core::run::{OutputReport, RunReport};
 use meshwork_core::{Error, Result};
-use serde_json::Value;
 
-use super::actions::{Author, Content, Declared, Operation, Staged, commit, table_id};
 use super::check::Pass;
-use super::compact::small_files;
-use super::files::{DataFiles, rows_of};
-use super::ground::{Ground, Served};
+use super::ground::Ground;
 use super::input::{Inputs, Opening, of_no_rows};
-use super::merge::{self, Merge};
-use super::quarantine::{self, Quarantine};
-use super::schema::{file_schema, still_fits, stored_schema};
+use super::merge;
+use super::quarantine::Quarantine;
+use super::sample::likeness;
+use super::schema::{file_schema, sampled_schema, still_fits, stored_schema};
 use super::session::{self, Origin, Way};
 use super::sink::{Sink, Written};
 use super::yields::{lineage_of, places, used_columns};
-use super::{WriterConfig, origin, sample, set};
+use super::{WriterConfig, origin, set};
 use crate::failpoint;
 use crate::keys::unique_sets;
-use crate::read::external::Registered;
 use crate::source::{Access, Reading, Unfit};
 use crate::storage::log::TableLog;
+use after::{Made, Rows};
+use built::Built;
+use rows::Writing;
 
 /// Builds and checks every output. What was written is removed again unless all of them pass.
 pub async fn stage(config: Arc<WriterConfig>, spec: RunSpec, observer: Arc<dyn RunObserver>) -> Result<RunReport> {
@@ -78,11 +75,6 @@ pub async fn stage(config: Arc<WriterConfig>, spec: RunSpec, observer: Arc<dyn R
     }
     failpoint::pass(config.fail_point.as_ref(), "after-stage").await?;
     Ok(report)
-}
-
-fn too_many_rows(output: &OutputSpec, limit: u64) -> Error {
-    Error::limit("MW0641", format!("output `{}` would get more than {limit} rows from this run", output.name))
-        .hint("raise `rows` of the run's limits (mesh.yaml, product.yaml, `--limits`), or read less at once")
 }
 
 /// Timers do not take every duration.
@@ -175,7 +167,7 @@ impl Run {
             Mode::Full | Mode::Append | Mode::Merge => {}
         }
         let context = session::session(&self.spec.limits, &self.config.scratch, self.spec.now, way)?;
-        let stored = stored_schema(&output.table);
+        let stored = self.stored_schema(output);
         let log = TableLog::open(&self.config.stores, &output.location, self.config.durable).await?;
         let ground = Ground::survey(&log, output, self.spec.full_refresh).await?;
         if let Some(served) = &ground.served {
@@ -221,6 +213,7 @@ impl Run {
             pass = pass.setting_aside(output);
         }
         let executed = carried.clone().unwrap_or(plan);
+        let made_by = executed.clone();
         let scratch = self.config.scratch.join(format!("deletes-{at}.parquet"));
         let mut gone = merge::Gone::of(&executed, output, scratch);
         let failed = |error| session::execution_error(&error, &what);
@@ -233,226 +226,19 @@ impl Run {
         }
         opening.verify(&inputs).await?;
         let gone = gone.map(merge::Gone::finish).transpose()?;
-        let rows = Rows { new, gone, pass, quarantine, lineage, again: carried, places };
+        let likeness = likeness(&made_by, &inputs.cut).map_err(failed)?;
+        let rows = Rows { new, gone, pass, quarantine, lineage, again: carried, places, likeness };
         self.finish(&made, rows, reading, way).await
+    }
+
+    fn stored_schema(&self, output: &OutputSpec) -> SchemaRef {
+        let stored = stored_schema(&output.table);
+        if self.spec.sample.is_some() { sampled_schema(&stored) } else { stored }
     }
 
     async fn quarantine(&self, at: usize) -> Result<Option<Quarantine<'_>>> {
         let scratch = self.config.scratch.join(format!("keys-{at}.parquet"));
         Quarantine::of(&self.config, &self.spec, &self.spec.outputs[at], &self.written, scratch).await
-    }
-
-    /// From rows that are written to a table that is staged.
-    async fn finish(&self, made: &Made<'_>, rows: Rows<'_>, reading: &Reading, way: Way) -> Result<Built> {
-        let Made { output, sink, ground, .. } = *made;
-        let Rows { new, gone, mut pass, mut quarantine, lineage, again, places } = rows;
-        self.progress(output, Phase::Checking, pass.rows, reading);
-        let mut after = After { new, ..After::default() };
-        if let Some(quarantine) = &mut quarantine {
-            self.settle(made, quarantine, &mut pass, &mut after, gone.as_ref(), reading, way).await?;
-        }
-        after.written = DataFiles::of(&sink.log, &sink.schema, &after.new)?;
-        // Of a release that no row passes, nothing is left to do.
-        let release = quarantine.as_ref().and_then(|quarantine| quarantine.released(&pass));
-        let nothing = release.as_ref().is_some_and(|release| release.rows.is_empty());
-        if nothing {
-            after.kept = ground.served.iter().flat_map(|served| served.state.adds().cloned()).collect();
-        } else {
-            self.combine(made, &mut after, gone, way).await?;
-            self.compact(made, &mut after, way).await?;
-        }
-        self.look_at_others(made, &after, &mut pass, way).await?;
-        let (mut set_aside, mut refusal) = (None, None);
-        if let Some(quarantine) = &mut quarantine {
-            set_aside = quarantine.finish(&pass).await?;
-            refusal = quarantine.refusal(&pass);
-            failpoint::pass(self.config.fail_point.as_ref(), "after-quarantine").await?;
-        }
-        let staged = match (&ground.served, nothing) {
-            (Some(served), true) => Staged::unchanged(served.version),
-            _ => self.staged(made, &after, None)?,
-        };
-        let table = DataFiles::of(&sink.log, &sink.schema, after.files())?;
-        let batch = set::Batch {
-            output: output.name.to_string(),
-            major: output.major,
-            schema: Arc::clone(&sink.schema),
-            trusted: ground.is_checked_under(&output.contract_digest),
-            unsettled: after.ambiguous.as_ref().map(|_| "two new rows have the same key".to_owned()),
-            written: after.written,
-            table,
-            again,
-            places,
-        };
-        Ok(Built {
-            pass: Some(pass),
-            batch,
-            rebuilt: ground.served.is_none(),
-            staged,
-            lineage,
-            reading: reading.clone(),
-            changes: after.changes,
-            implied: after.ambiguous.into_iter().collect(),
-            sampled: made.inputs.cut.is_noted(),
-            body: Body::Stored,
-            scratch: None,
-            set_aside,
-            release,
-            refusal,
-        })
-    }
-
-    /// Sets rows aside that share a key, before they meet the table.
-    #[expect(clippy::too_many_arguments, reason = "one step of `finish`, split off for its length")]
-    async fn settle(
-        &self,
-        made: &Made<'_>,
-        quarantine: &mut Quarantine<'_>,
-        pass: &mut Pass,
-        after: &mut After,
-        gone: Option<&merge::Tombs>,
-        reading: &Reading,
-        way: Way,
-    ) -> Result<()> {
-        let served: Vec<Value> = made.ground.served.iter().flat_map(|served| served.state.adds().cloned()).collect();
-        let new = std::mem::take(&mut after.new);
-        let meeting = quarantine::Ground {
-            output: made.output,
-            sink: made.sink,
-            limits: &self.spec.limits,
-            now: self.spec.now,
-            way,
-            reading,
-            served: &served,
-            gone,
-            whole: self.is_whole(made.output),
-            written: &new,
-        };
-        let rest = quarantine.settle(&meeting, pass).await?;
-        if quarantine.deleted_too(&meeting).await? > 0 {
-            after.ambiguous = Some(merge::deleted_too(made.output));
-        } else if meeting.whole {
-            after.rewritten = quarantine.write_kept_rows(&meeting).await?;
-        }
-        after.kept_rows = quarantine.kept_rows();
-        after.new = rest.unwrap_or(new);
-        Ok(())
-    }
-
-    /// Rows of the table that are not in the batch go.
-    fn is_whole(&self, output: &OutputSpec) -> bool {
-        output.mode == Mode::Merge && output.merge.missing_rows == MissingRows::Delete && self.spec.release.is_none()
-    }
-
-    /// The new rows and those that are there.
-    async fn combine(&self, made: &Made<'_>, after: &mut After, gone: Option<merge::Tombs>, way: Way) -> Result<()> {
-        let output = made.output;
-        if after.ambiguous.is_some() {
-            return Ok(());
-        }
-        let served: Vec<Value> = made.ground.served.iter().flat_map(|served| served.state.adds().cloned()).collect();
-        match output.mode {
-            Mode::Full | Mode::View | Mode::External => {}
-            Mode::Append => {
-                after.changes = Some(Changes { added: after.written.rows, ..Changes::default() });
-                after.kept = served;
-            }
-            Mode::Merge => {
-                let merge = Merge {
-                    sink: made.sink,
-                    output,
-                    limits: &self.spec.limits,
-                    now: self.spec.now,
-                    way,
-                    new: &after.written,
-                    gone,
-                };
-                after.ambiguous = merge.ambiguous().await?;
-                if after.ambiguous.is_some() {
-                    return Ok(());
-                }
-                if self.is_whole(output) {
-                    // The batch is all there is to be, beside what stays for a row that is set aside.
-                    let before: u64 = served.iter().map(rows_of).sum();
-                    let found = merge.found(&served).await?;
-                    after.changes = Some(Changes {
-                        added: after.written.rows.saturating_sub(found),
-                        updated: found,
-                        deleted: before.saturating_sub(found + after.kept_rows),
-                        files_rewritten: served.len() as u64,
-                    });
-                    return Ok(());
-                }
-                let merged = merge.run(served).await?;
-                after.kept = merged.kept;
-                after.rewritten = merged.rewritten;
-                after.changes = Some(merged.changes);
-                failpoint::pass(self.config.fail_point.as_ref(), "after-merge").await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Many small files that stay become few larger ones, in the same commit.
-    async fn compact(&self, made: &Made<'_>, after: &mut After, way: Way) -> Result<()> {
-        if after.ambiguous.is_some() {
-            return Ok(());
-        }
-        let (limits, now) = (&self.spec.limits, self.spec.now);
-        let least = self.config.small_files;
-        let Some(compacted) = small_files(made.sink, limits, now, way, &mut after.kept, least).await? else {
-            return Ok(());
-        };
-        (after.compacted, after.moved) = (compacted.adds, compacted.moved);
-        failpoint::pass(self.config.fail_point.as_ref(), "after-compaction").await
-    }
-
-    /// Rows that are there: checked where the contract is another one, and counted by metrics.
-    async fn look_at_others(&self, made: &Made<'_>, after: &After, pass: &mut Pass, way: Way) -> Result<()> {
-        let others: Vec<&Value> = after.others().collect();
-        let others = DataFiles::of(&made.sink.log, &made.sink.schema, others)?;
-        let columns = pass.with_others(others.rows, !made.ground.is_checked_under(&made.output.contract_digest));
-        if columns.is_empty() {
-            return Ok(());
-        }
-        let context = session::session(&self.spec.limits, &self.config.scratch, self.spec.now, way)?;
-        others.show(&context, pass, &columns, &made.sink.what).await
-    }
-
-    fn staged(&self, made: &Made<'_>, after: &After, external: Option<Registered>) -> Result<Staged> {
-        let output = made.output;
-        let author = Author {
-            run: self.spec.run.as_str(),
-            product: &self.spec.product,
-            fencing_token: self.spec.fencing_token,
-            at: self.spec.now,
-        };
-        let served = made.ground.served.as_ref();
-        let before = made.ground.position();
-        let position = match (&self.spec.release, before) {
-            // It takes nothing of the inputs.
-            (Some(_), Some(before)) => Some(before.position.to_store(Some(before))),
-            _ => made.inputs.fresh.as_ref().map(|(_, fresh)| fresh.position.to_store(before)),
-        };
-        let content = Content {
-            operation: match (output.mode, served) {
-                (Mode::Append, Some(_)) => Operation::Append,
-                (Mode::Merge, Some(_)) => Operation::Merge,
-                _ => Operation::Overwrite,
-            },
-            kept: after.kept.clone(),
-            compacted: after.compacted.clone(),
-            moved: after.moved.clone(),
-            added: after.rewritten.iter().chain(&after.new).cloned().collect(),
-            contract: Some(output.contract_digest.clone()),
-            base: served.map(|served| served.version),
-            position,
-            same_since: None,
-            external,
-        };
-        let id = table_id(output.output.as_str(), output.major);
-        let newest = made.ground.newest.as_ref().map(|(_, state)| state);
-        Ok(commit(made.ground.next(), newest, &id, Declared::Schema(made.stored), content, author))
     }
 
     async fn check(
@@ -469,9 +255,6 @@ impl Run {
                 set::answers(&self.config, &self.spec, output, &mut pass, &built.batch, &siblings, &built.reading)
                     .await?;
             clauses.extend(built.implied.iter().cloned());
-            if built.sampled {
-                sample::judged(&mut clauses, &output.table);
-            }
             if let Some((answers, limit)) = &built.refusal {
                 let mut answers = answers.clone();
                 for clause in &mut clauses {
@@ -542,72 +325,6 @@ impl Run {
         let bytes = reading.meter.bytes();
         self.observer.event(RunEvent::Progress { output: output.name.to_string(), phase, rows, bytes });
     }
-
-    async fn write(
-        &self,
-        output: &OutputSpec,
-        batches: &mut SendableRecordBatchStream,
-        writing: &mut Writing<'_, '_>,
-        reading: &Reading,
-    ) -> Result<Vec<Value>> {
-        let Writing { sink, pass, gone, quarantine } = writing;
-        let failed = |error| session::execution_error(&error, &sink.what);
-        let mut writer = sink.open()?;
-        let mut shown = self.config.clock.now();
-        let written: Result<()> = async {
-            while let Some(batch) = batches.next().await {
-                let mut batch = batch.map_err(failed)?;
-                if let Some(gone) = gone {
-                    batch = gone.split(&batch, &output.name)?;
-                }
-                if batch.num_rows() > 0 {
-                    let (stored, set_aside) = pass.batch(&batch)?;
-                    if let Some(limit) = self.spec.limits.rows.filter(|limit| pass.rows + pass.aside_rows() > *limit) {
-                        return Err(too_many_rows(output, limit));
-                    }
-                    if let Some(quarantine) = quarantine {
-                        quarantine.batch(&stored, set_aside.as_ref(), pass).await?;
-                    }
-                    if stored.rows.num_rows() > 0 {
-                        writer.write(&stored.rows).await.map_err(|error| sink.fault(&error))?;
-                    }
-                }
-                let now = self.config.clock.now();
-                // At most ten a second.
-                if (now - shown).num_milliseconds() >= 100 {
-                    shown = now;
-                    self.progress(output, Phase::Reading, pass.rows, reading);
-                }
-            }
-            Ok(())
-        }
-        .await;
-        if let Err(error) = written {
-            // Aborting removes open uploads; files that were closed already are found by the collector.
-            let _ = writer.abort().await;
-            return Err(error);
-        }
-        sink.close(writer).await
-    }
-}
-
-/// What batches go through.
-struct Writing<'w, 'q> {
-    sink: &'w Sink,
-    pass: &'w mut Pass,
-    gone: &'w mut Option<merge::Gone>,
-    quarantine: &'w mut Option<Quarantine<'q>>,
-}
-
-/// All rows of an output, written.
-struct Rows<'q> {
-    new: Vec<Value>,
-    gone: Option<merge::Tombs>,
-    pass: Pass,
-    quarantine: Option<Quarantine<'q>>,
-    lineage: Vec<ColumnLineage>,
-    again: Option<LogicalPlan>,
-    places: Vec<usize>,
 }
 
 /// What sources note while an output is built.
@@ -616,97 +333,4 @@ fn reading(output: &OutputSpec) -> Reading {
         OnViolation::Block => Reading::default(),
         OnViolation::Quarantine => Reading { unfit: Arc::new(Unfit::of_all()), ..Reading::default() },
     }
-}
-
-/// One output on its way.
-#[derive(Clone, Copy)]
-struct Made<'a> {
-    output: &'a OutputSpec,
-    sink: &'a Sink,
-    ground: &'a Ground,
-    inputs: &'a Inputs,
-    stored: &'a Schema,
-}
-
-impl Made<'_> {
-    fn unchanged(&self, served: &Served, lineage: Vec<ColumnLineage>, reading: &Reading) -> Result<Built> {
-        let files = |adds: Vec<&Value>| DataFiles::of(&self.sink.log, &self.sink.schema, adds);
-        let batch = set::Batch {
-            output: self.output.name.to_string(),
-            major: self.output.major,
-            schema: Arc::clone(&self.sink.schema),
-            written: files(Vec::new())?,
-            table: files(served.state.adds().collect())?,
-            trusted: true,
-            unsettled: None,
-            again: None,
-            places: Vec::new(),
-        };
-        Ok(Built {
-            pass: None,
-            batch,
-            rebuilt: false,
-            staged: Staged::unchanged(served.version),
-            lineage,
-            reading: reading.clone(),
-            changes: Some(Changes::default()),
-            implied: Vec::new(),
-            sampled: false,
-            body: Body::Stored,
-            scratch: None,
-            set_aside: None,
-            release: None,
-            refusal: None,
-        })
-    }
-}
-
-/// The table as it will be, file by file: `add` actions.
-#[derive(Default)]
-struct After {
-    kept: Vec<Value>,
-    rewritten: Vec<Value>,
-    compacted: Vec<Value>,
-    /// Paths of the files whose rows `compacted` holds.
-    moved: BTreeSet<String>,
-    new: Vec<Value>,
-    /// The rows of `new`.
-    written: DataFiles,
-    changes: Option<Changes>,
-    /// Rows of the table that stay because their replacement is set aside.
-    kept_rows: u64,
-    /// New rows with one key, of which nobody said which one counts.
-    ambiguous: Option<ClauseResult>,
-}
-
-impl After {
-    fn others(&self) -> impl Iterator<Item = &Value> {
-        self.kept.iter().chain(&self.rewritten).chain(&self.compacted)
-    }
-
-    fn files(&self) -> impl Iterator<Item = &Value> {
-        self.others().chain(&self.new)
-    }
-}
-
-/// An output that is written, before its set clauses are answered.
-struct Built {
-    /// Taken when they are; none where nothing was new.
-    pass: Option<Pass>,
-    batch: set::Batch,
-    rebuilt: bool,
-    staged: Staged,
-    lineage: Vec<ColumnLineage>,
-    reading: Reading,
-    changes: Option<Changes>,
-    implied: Vec<ClauseResult>,
-    /// From part of an input only.
-    sampled: bool,
-    body: Body,
-    /// Where the rows of a view lie while they are checked.
-    #[expect(dead_code, reason = "dropping it removes them")]
-    scratch: Option<view::Scratch>,
-    set_aside: Option<Quarantined>,
-    release: Option<Released>,
-    refusal: Option<(BTreeMap<String, ClauseResult>, ClauseResult)>,
 }

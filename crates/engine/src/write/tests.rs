@@ -6,6 +6,7 @@ mod modes;
 mod quarantine;
 mod readers;
 mod s3;
+mod sample;
 mod upkeep;
 
 use std::collections::BTreeMap;

@@ -16,12 +16,14 @@ use self::look::{Found, look};
 use super::super::files::DataFiles;
 use super::super::ground::Ground;
 use super::super::input::Inputs;
+use super::super::sample::Likeness;
 use super::super::schema::{file_schema, stored_schema};
 use super::super::session::{self, Way};
 use super::super::sink::Sink;
 use super::super::{Pass, set};
+use super::after::After;
 use super::view::as_served;
-use super::{After, Built, Made, Run};
+use super::{Built, Made, Run};
 use crate::failpoint;
 use crate::read::external::{RegisteredColumn, registered};
 use crate::source::Reading;
@@ -92,33 +94,8 @@ impl Run {
         let inputs = Inputs::default();
         let made = Made { output, sink: &sink, ground: &ground, inputs: &inputs, stored: &stored };
         let staged = self.staged(&made, &After::default(), Some(found.table))?;
-        let batch = set::Batch {
-            output: output.name.to_string(),
-            major: output.major,
-            schema,
-            written: table.clone(),
-            table,
-            trusted: false,
-            unsettled: None,
-            again: None,
-            places,
-        };
-        Ok(Built {
-            pass: Some(pass),
-            batch,
-            staged,
-            lineage,
-            reading: reading.clone(),
-            changes: None,
-            implied: Vec::new(),
-            sampled: false,
-            body,
-            scratch: None,
-            rebuilt: false,
-            set_aside: None,
-            release: None,
-            refusal: None,
-        })
+        let batch = set::Batch::looked_at(output, schema, table, places, Likeness::Whole);
+        Ok(Built { pass: Some(pass), ..Built::of(batch, staged, lineage, body, reading) })
     }
 }
 

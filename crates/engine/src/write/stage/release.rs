@@ -6,18 +6,17 @@ use arrow::datatypes::Schema;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use meshwork_control::port::data::{OutputSpec, ReleaseSpec};
 use meshwork_core::product::Mode;
-use meshwork_core::run::Changes;
 use meshwork_core::{Error, Result};
 
 use super::{Built, Made, Rows, Run, Writing};
 use crate::source::Reading;
 use crate::storage::log::TableLog;
-use crate::write::actions::Staged;
 use crate::write::check::Pass;
 use crate::write::files::DataFiles;
 use crate::write::ground::Ground;
 use crate::write::input::Inputs;
 use crate::write::quarantine::ReleasedRows;
+use crate::write::sample::Likeness;
 use crate::write::schema::{file_schema, still_fits, stored_schema};
 use crate::write::session::{self, Way};
 use crate::write::set;
@@ -80,7 +79,7 @@ impl Run {
             quarantine.leave(stuck);
         }
         let lineage = output.resting.as_ref().map(|served| served.lineage.clone()).unwrap_or_default();
-        let rows = Rows { new, gone: None, pass, quarantine, lineage, again: None, places };
+        let rows = Rows { new, gone: None, pass, quarantine, lineage, again: None, places, likeness: Likeness::Whole };
         self.finish(&made, rows, reading, way).await
     }
 
@@ -90,34 +89,9 @@ impl Run {
         let log = TableLog::open(&self.config.stores, &output.location, self.config.durable).await?;
         let state = log.replay(base).await?;
         let schema = file_schema(&stored_schema(&output.table));
-        let files = |adds: Vec<&serde_json::Value>| DataFiles::of(&log, &schema, adds);
-        let batch = set::Batch {
-            output: output.name.to_string(),
-            major: output.major,
-            schema: Arc::clone(&schema),
-            written: files(Vec::new())?,
-            table: files(state.adds().collect())?,
-            trusted: true,
-            unsettled: None,
-            again: None,
-            places: Vec::new(),
-        };
-        Ok(Built {
-            pass: None,
-            batch,
-            rebuilt: false,
-            staged: Staged::unchanged(base),
-            lineage: output.resting.as_ref().map(|served| served.lineage.clone()).unwrap_or_default(),
-            reading: reading.clone(),
-            changes: Some(Changes::default()),
-            implied: Vec::new(),
-            sampled: false,
-            body: meshwork_core::publication::Body::Stored,
-            scratch: None,
-            set_aside: None,
-            release: None,
-            refusal: None,
-        })
+        let table = DataFiles::of(&log, &schema, state.adds())?;
+        let lineage = output.resting.as_ref().map(|served| served.lineage.clone()).unwrap_or_default();
+        Ok(Built::at_rest(set::Batch::at_rest(output, schema, table), base, lineage, reading))
     }
 }
 

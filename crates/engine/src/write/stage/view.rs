@@ -18,12 +18,14 @@ use url::Url;
 use super::super::files::DataFiles;
 use super::super::ground::Ground;
 use super::super::input::{Inputs, Opening};
-use super::super::schema::{file_schema, stored_schema};
+use super::super::sample::likeness;
+use super::super::schema::file_schema;
 use super::super::session::{self, Origin, Way};
 use super::super::sink::{Sink, Written};
 use super::super::yields::{lineage_of, places};
-use super::super::{Pass, actions::Staged, set};
-use super::{After, Built, Made, Run, Writing};
+use super::super::{Pass, set};
+use super::after::After;
+use super::{Built, Made, Run, Writing};
 use crate::failpoint;
 use crate::read::view::volatile;
 use crate::source::Reading;
@@ -44,7 +46,7 @@ impl Run {
     pub(super) async fn view(&self, at: usize, reading: &Reading, way: Way) -> Result<Built> {
         let output = &self.spec.outputs[at];
         let context = session::session(&self.spec.limits, &self.config.scratch, self.spec.now, way)?;
-        let stored = stored_schema(&output.table);
+        let stored = self.stored_schema(output);
         let log = TableLog::open(&self.config.stores, &output.location, self.config.durable).await?;
         let ground = Ground::survey(&log, output, true).await?;
         let (config, spec, access) = (&self.config, &self.spec, &self.access);
@@ -77,6 +79,7 @@ impl Run {
         let scratch = Scratch(folder);
         let mut pass = Pass::new(&output.table, Arc::clone(&sink.schema), places.clone(), false, reading);
         let failed = |error| session::execution_error(&error, &sink.what);
+        let likeness = likeness(&plan, &inputs.cut).map_err(failed)?;
         let mut rows = session::frame(&context, plan).execute_stream().await.map_err(failed)?;
         let (mut gone, mut quarantine) = (None, None);
         let mut writing = Writing { sink: &sink, pass: &mut pass, gone: &mut gone, quarantine: &mut quarantine };
@@ -90,33 +93,9 @@ impl Run {
         table.bytes = 0;
         let made = Made { output, sink: &sink, ground: &ground, inputs: &inputs, stored: &stored };
         let staged = self.staged(&made, &After::default(), None)?;
-        let batch = set::Batch {
-            output: output.name.to_string(),
-            major: output.major,
-            schema: Arc::clone(&sink.schema),
-            written: table.clone(),
-            table,
-            trusted: false,
-            unsettled: None,
-            again: None,
-            places,
-        };
-        Ok(Built {
-            pass: Some(pass),
-            batch,
-            staged,
-            lineage,
-            reading: reading.clone(),
-            changes: None,
-            implied: Vec::new(),
-            sampled: inputs.cut.is_noted(),
-            body: Body::View(Box::new(view)),
-            scratch: Some(scratch),
-            rebuilt: false,
-            set_aside: None,
-            release: None,
-            refusal: None,
-        })
+        let batch = set::Batch::looked_at(output, Arc::clone(&sink.schema), table, places, likeness);
+        let built = Built::of(batch, staged, lineage, Body::View(Box::new(view)), reading);
+        Ok(Built { pass: Some(pass), scratch: Some(scratch), ..built })
     }
 
     fn body(&self, output: &OutputSpec, inputs: &Inputs, sql: Origin<'_>) -> Result<ViewBody> {
@@ -167,33 +146,7 @@ pub(super) fn as_served(
 ) -> Built {
     let mut table = DataFiles::default();
     (table.rows, table.bytes) = (served.rows, served.bytes);
-    let batch = set::Batch {
-        output: output.name.to_string(),
-        major: output.major,
-        schema,
-        written: DataFiles::default(),
-        table,
-        trusted: true,
-        unsettled: None,
-        again: None,
-        places: Vec::new(),
-    };
-    Built {
-        pass: None,
-        batch,
-        staged: Staged::unchanged(served.delta_version),
-        lineage: served.lineage.clone(),
-        reading: reading.clone(),
-        changes: None,
-        implied: Vec::new(),
-        sampled: false,
-        body: served.body.clone(),
-        scratch: None,
-        rebuilt: false,
-        set_aside: None,
-        release: None,
-        refusal: None,
-    }
+    Built::as_served(set::Batch::at_rest(output, schema, table), served, reading)
 }
 
 fn scratch(folder: &std::path::Path) -> Result<TableLocation> {

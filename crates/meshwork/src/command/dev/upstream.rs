@@ -92,12 +92,14 @@ impl Asked<'_> {
             .filter_map(|column| column["name"].as_str().map(str::to_owned))
             .collect();
         let names: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let hash = sample::hash(&sample::key(self.shape, &names));
         let sql = match self.sample {
             None => format!("SELECT * FROM {table}"),
             // The lowest hashes: of two tables with the same key, the rows that belong together as far as possible.
-            Some(Sample::Rows(rows)) => format!("SELECT * FROM {table} ORDER BY {hash} LIMIT {rows}"),
+            Some(Sample::Rows(rows)) => {
+                format!("SELECT * FROM {table} ORDER BY {} LIMIT {rows}", sample::order(self.shape, &names))
+            }
             Some(Sample::Share(share)) => {
+                let hash = sample::hash(&sample::key(self.shape, &names));
                 format!("SELECT * FROM {table} WHERE {hash} < '{}'", sample::threshold(share))
             }
         };
