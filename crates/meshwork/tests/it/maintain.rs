@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::mesh::{Mesh, PRODUCT};
+use crate::mesh::{HEADER, Mesh, PRODUCT};
 use crate::redteam::ports::{connect, simple};
 
 /// Published with 3, 4 and 5 rows; the moments at which it was.
@@ -97,28 +97,9 @@ fn how_long_is_declared_where_people_look_for_it() {
 #[test]
 fn small_files_are_written_together_as_a_publication_of_the_same_rows() {
     let mesh = Mesh::shop();
-    mesh.write(
-        "domains/shop/orders/product.yaml",
-        "product: orders
-version: 1.0.0
-status: active
-description: Orders of the shop, one row per order.
-inputs:
-  raw:
-    source: { type: csv, path: files/part*.csv }
-    incremental: files
-outputs:
-  orders:
-    contract: orders.contract.yaml
-    sql: orders.sql
-    mode: append
-",
-    );
+    mesh.over_files("files/part*.csv", "append", "");
     let put = |n: usize| {
-        mesh.write(
-            &format!("domains/shop/files/part{n}.csv"),
-            format!("order_id,customer,amount,status\n{n},c,1,paid\n"),
-        );
+        mesh.write(&format!("domains/shop/files/part{n}.csv"), format!("{HEADER}{n},c,1,paid\n"));
     };
     put(0);
     mesh.ok(&["apply"]);

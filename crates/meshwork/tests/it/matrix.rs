@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use meshwork_testkit::{Postgres, Web, WebAnswer};
 
-use crate::mesh::{Mesh, PRODUCT, wait_for};
+use crate::mesh::{HEADER, Mesh, PRODUCT, wait_for};
 
 const MODES: [&str; 3] = ["full", "append", "merge"];
 
@@ -78,31 +78,10 @@ struct Case {
     files: Vec<Rows>,
 }
 
-const HEADER: &str = "order_id,customer,amount,status\n";
-
 impl Case {
     fn of(mode: &'static str) -> Self {
         let mesh = Mesh::shop();
-        let incremental = if mode == "full" { "" } else { "    incremental: files\n" };
-        let more = if mode == "merge" { "    key: [order_id]\n" } else { "" };
-        mesh.write(
-            "domains/shop/orders/product.yaml",
-            format!(
-                "product: orders
-version: 1.0.0
-status: active
-description: Orders of the shop, one row per order.
-inputs:
-  raw:
-    source: {{ type: csv, path: files/part*.csv }}
-{incremental}outputs:
-  orders:
-    contract: orders.contract.yaml
-    sql: orders.sql
-    mode: {mode}
-{more}"
-            ),
-        );
+        mesh.over_files("files/part*.csv", mode, if mode == "merge" { "    key: [order_id]\n" } else { "" });
         let mut case = Self { mesh, mode, files: Vec::new() };
         case.grow(3);
         case.mesh.ok(&["apply"]);

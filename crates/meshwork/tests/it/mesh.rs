@@ -76,6 +76,9 @@ quality:
   - range: { field: amount, min: 0, max: 10000 }
 ";
 
+/// The first line of a file of orders.
+pub const HEADER: &str = "order_id,customer,amount,status\n";
+
 impl Mesh {
     /// One domain, one product over a CSV file, three rows. Nothing is applied.
     pub fn shop() -> Self {
@@ -110,6 +113,30 @@ impl Mesh {
         let path = self.path().join(path);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("created");
         std::fs::write(path, text).expect("written");
+    }
+
+    /// The product over several files: taken up one by one, unless everything is built anew each time. `more`: lines of
+    /// its output.
+    pub fn over_files(&self, files: &str, mode: &str, more: &str) {
+        let incremental = if mode == "full" { "" } else { "    incremental: files\n" };
+        self.write(
+            "domains/shop/orders/product.yaml",
+            format!(
+                "product: orders
+version: 1.0.0
+status: active
+description: Orders of the shop, one row per order.
+inputs:
+  raw:
+    source: {{ type: csv, path: {files} }}
+{incremental}outputs:
+  orders:
+    contract: orders.contract.yaml
+    sql: orders.sql
+    mode: {mode}
+{more}"
+            ),
+        );
     }
 
     /// The source: that many good rows.

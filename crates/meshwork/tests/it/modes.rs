@@ -1,6 +1,6 @@
 //! Tables that grow: `append` and `merge`, from the manifest to what readers see, whatever stops a run.
 
-use crate::mesh::{Mesh, PRODUCT};
+use crate::mesh::{HEADER, Mesh, PRODUCT};
 
 /// The shop with a folder of files, its output in this mode; published with orders 1 and 2.
 fn growing(mode: &str) -> Mesh {
@@ -13,32 +13,11 @@ fn growing(mode: &str) -> Mesh {
 /// The same before anything is applied.
 pub fn to_grow(mode: &str) -> Mesh {
     let mesh = Mesh::shop();
-    mesh.write(
-        "domains/shop/orders/product.yaml",
-        format!(
-            "product: orders
-version: 1.0.0
-status: active
-description: Orders of the shop, one row per order.
-inputs:
-  raw:
-    source: {{ type: csv, path: files/orders*.csv }}
-    incremental: files
-outputs:
-  orders:
-    contract: orders.contract.yaml
-    sql: orders.sql
-    mode: {mode}
-    key: [order_id]
-"
-        ),
-    );
+    mesh.over_files("files/orders*.csv", mode, "    key: [order_id]\n");
     mesh.source(HEADER);
     put(&mesh, 0, &[1, 2]);
     mesh
 }
-
-const HEADER: &str = "order_id,customer,amount,status\n";
 
 pub fn put(mesh: &Mesh, file: usize, orders: &[usize]) {
     let rows: String = orders.iter().map(|order| format!("{order},customer {order},{file}.50,paid\n")).collect();

@@ -4,36 +4,20 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::mesh::{Mesh, PRODUCT};
+use crate::mesh::{HEADER, Mesh, PRODUCT};
 use crate::redteam::people::{self, SECRETS};
 
-const HEADER: &str = "order_id,customer,amount,status\n";
+const QUARANTINE: &str = "    key: [order_id]\n    on_violation: quarantine\n";
 
-fn product(mode: &str, more: &str) -> String {
-    format!(
-        "product: orders
-version: 1.0.0
-status: active
-description: Orders of the shop, one row per order.
-inputs:
-  raw:
-    source: {{ type: csv, path: files/orders*.csv }}
-{}outputs:
-  orders:
-    contract: orders.contract.yaml
-    sql: orders.sql
-    mode: {mode}
-    key: [order_id]
-    on_violation: quarantine
-{more}",
-        if mode == "full" { "" } else { "    incremental: files\n" }
-    )
+/// With so much of a batch set aside at the most.
+fn limited(mesh: &Mesh, mode: &str, limit: &str) {
+    mesh.over_files("files/orders*.csv", mode, &format!("{QUARANTINE}    quarantine_limit: {limit}\n"));
 }
 
 /// The shop with bad rows set aside, up to half of a batch; nothing has run yet.
 pub fn shop(mode: &str) -> Mesh {
     let mesh = Mesh::shop();
-    mesh.write("domains/shop/orders/product.yaml", product(mode, "    quarantine_limit: 50%\n"));
+    limited(&mesh, mode, "50%");
     mesh.source(HEADER);
     mesh
 }
@@ -213,20 +197,19 @@ fn check_says_what_blocks_all_the_same() {
     for (limit, code) in
         [("2 %", None), ("500", None), ("0.005", None), ("150%", Some("MW0178")), ("-1", Some("MW0178"))]
     {
-        mesh.write("domains/shop/orders/product.yaml", product("append", &format!("    quarantine_limit: {limit}\n")));
+        limited(&mesh, "append", limit);
         let said = mesh.meshwork(&["check"]);
         assert_eq!(said.code, Some(i32::from(code.is_some())), "{limit}: {}{}", said.out, said.err);
         assert!(code.is_none_or(|code| format!("{}{}", said.out, said.err).contains(code)), "{limit}: {}", said.err);
     }
-    let block =
-        product("append", "    quarantine_limit: 1%\n").replace("on_violation: quarantine", "on_violation: block");
-    mesh.write("domains/shop/orders/product.yaml", block);
+    let block = "    key: [order_id]\n    on_violation: block\n    quarantine_limit: 1%\n";
+    mesh.over_files("files/orders*.csv", "append", block);
     let said = mesh.meshwork(&["check"]);
     assert!(said.code == Some(1) && format!("{}{}", said.out, said.err).contains("MW0179"), "{said:?}");
     // What changes is planned.
-    mesh.write("domains/shop/orders/product.yaml", product("append", "    quarantine_limit: 2%\n"));
+    limited(&mesh, "append", "2%");
     mesh.ok(&["apply"]);
-    mesh.write("domains/shop/orders/product.yaml", product("append", "    quarantine_limit: 3%\n"));
+    limited(&mesh, "append", "3%");
     let plan = mesh.meshwork(&["plan"]);
     assert!(format!("{}{}", plan.out, plan.err).contains("quarantine_limit"), "{}{}", plan.out, plan.err);
 }
