@@ -199,6 +199,55 @@ fn what_a_view_cannot_be_is_found_by_check() {
     }
 }
 
+/// What is withheld from its product is no column to a view, wherever it would use it: as an output, in a filter, behind `*`.
+#[test]
+fn a_plan_holds_views_against_what_their_products_may_read() {
+    let mesh = desk();
+    let sql = |text: &str| mesh.write("domains/desk/paid/paid.sql", text);
+    let problems = || -> Vec<(String, String, String)> {
+        let said = mesh.meshwork(&["plan", "-o", "json"]);
+        let plan: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+        let of = |problem: &Value, key: &str| problem[key].as_str().unwrap_or_default().to_owned();
+        let each = plan["problems"].as_array().into_iter().flatten();
+        each.map(|p| (of(p, "code"), of(&p["place"], "path"), p["hints"].to_string())).collect()
+    };
+    assert_eq!(problems(), []);
+    let agreements = mesh.json(&["access", "list"]);
+    let all = agreements[0]["id"].as_str().expect("an id");
+    mesh.revoke(all);
+    let said = mesh.ok(&["plan"]);
+    assert!(said.contains("`desk.paid` cannot run yet"), "{said}");
+    let narrow = mesh.grant("product:desk.paid", PRODUCT, &["--columns", "order_id,amount,status"]);
+
+    let fine = "SELECT order_id, status AS customer, CAST(amount AS BIGINT) AS cents FROM orders";
+    for text in [
+        SQL.to_owned(),
+        format!("{fine} WHERE orders.customer = 'customer 1'"),
+        format!("{fine} ORDER BY orders.customer"),
+        format!("SELECT o.* FROM ({fine}) o JOIN orders p ON o.order_id = p.order_id AND p.customer <> ''"),
+    ] {
+        sql(&text);
+        let found = problems();
+        let [(code, path, hints)] = found.as_slice() else { panic!("{text}: {found:?}") };
+        assert_eq!((code.as_str(), path.as_str()), ("MW0833", "domains/desk/paid/paid.sql"), "{text}");
+        assert!(hints.contains("the product's agreements leave out `customer` of `orders`"), "{text}: {hints}");
+        assert_eq!(mesh.fails(1, &["apply"]).error_code(), Some("MW0833"), "{text}");
+    }
+    // A `*` brings what is there.
+    sql("SELECT * FROM orders");
+    assert!(problems().iter().any(|(_, _, hints)| hints.contains("`customer` of `orders`")), "{:?}", problems());
+    sql(fine);
+    assert_eq!(problems(), []);
+    mesh.ok(&["apply"]);
+    mesh.ok(&["run", "desk.paid"]);
+
+    // With the column back, so is the view.
+    mesh.revoke(&narrow);
+    mesh.grant("product:desk.paid", PRODUCT, &[]);
+    sql(SQL);
+    assert_eq!(problems(), []);
+}
+
 #[test]
 fn views_over_views_and_products_over_views() {
     let mesh = desk();
