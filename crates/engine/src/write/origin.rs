@@ -1,8 +1,8 @@
 //! Carrying the origin of rows through a transformation, as far as each output row is one input row.
 //!
 //! Scans of sources are replaced by their other face, which has the two hidden columns, and these are added to every
-//! projection above. A plan that merges rows (an aggregate, a distinct, a set operation) loses them: then failing rows
-//! are shown by their values alone. Through a join the origin of the left side is carried.
+//! projection above. A plan that merges rows (an aggregate, a distinct, INTERSECT, EXCEPT) loses them: then failing rows
+//! are shown by their values alone. Through a join the origin of the left side is carried, through UNION ALL that of each.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use datafusion::catalog::default_table_source::{provider_as_source, source_as_pr
 use datafusion::common::{Column, DFSchema, JoinType};
 use datafusion::error::Result;
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union};
 
 use crate::source::{Face, ORIGIN, ROW, SourceTable};
 
@@ -99,6 +99,14 @@ fn through(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
                     )?;
                     Some(LogicalPlan::Join(join))
                 }
+                None => None,
+            }
+        }
+        LogicalPlan::Union(union) => {
+            // By position: in each the two come last.
+            let inputs: Option<Vec<_>> = union.inputs.iter().map(|input| carry(input).map(Arc::new)).collect();
+            match inputs {
+                Some(inputs) => Some(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)),
                 None => None,
             }
         }

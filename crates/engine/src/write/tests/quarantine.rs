@@ -427,6 +427,43 @@ async fn values_that_cannot_be_traced_to_a_row_block() {
     assert_eq!(json.aside(json.spec.run.as_str()), ["1 2,,b c1 a.json:2 x"]);
 }
 
+/// Each side of a UNION ALL has its own rows: those of two inputs, of one input twice, below other things.
+#[tokio::test]
+async fn rows_are_traced_through_union_all() {
+    let union = |sql: &str| {
+        let mut items = Items::with(Mode::Full, |spec| spec.outputs[0].sql = sql.to_owned());
+        let folder = items.mesh.folder.path().join("domain");
+        fs::create_dir(folder.join("more")).expect("creates");
+        let more = FilesSpec::Folder { folder, path: "more/*.csv".into() };
+        let more = InputSpec::Source(SourceSpec::Csv { files: more, options: CsvOptions::default() });
+        items.spec.inputs.insert("more".to_owned(), more);
+        items.put("a.csv", "1,1,a 2,x,b 3,3,c");
+        items.put("more/b.csv", "4,4,d 5,-5,e");
+        items
+    };
+    let both = "SELECT id, v, w FROM raw UNION ALL SELECT id, v, w FROM more";
+    let unfit = "2,,b c1 a.csv:3 x";
+    let negative = "5,-5,e c4 more/b.csv:3";
+    for (sql, wanted) in [
+        (both, [unfit, negative].as_slice()),
+        ("SELECT id, v, w FROM raw WHERE w < 'c' UNION ALL SELECT id, v, w FROM raw WHERE w >= 'c'", &[unfit]),
+        (
+            &format!("WITH u AS ({both}) SELECT u.id, u.v, u.w FROM u LEFT JOIN more m ON m.id = u.id ORDER BY u.id"),
+            &[unfit, negative],
+        ),
+    ] {
+        let mut items = union(sql);
+        items.run().await;
+        let rows = items.aside("run-1");
+        let mut found: Vec<&str> = rows.iter().filter_map(|row| Some(row.split_once(' ')?.1)).collect();
+        found.sort_unstable();
+        assert_eq!(found, wanted, "{sql}");
+    }
+    // A row of nowhere among them leaves none a place.
+    let report = union(&format!("{both} UNION ALL SELECT 9, 9, 'z'")).blocked().await;
+    assert!(outcome(&report, "c1").message.contains("do not fit"), "{report:?}");
+}
+
 #[tokio::test]
 async fn repaired_rows_are_released_once() {
     for mode in [Mode::Append, Mode::Merge] {
