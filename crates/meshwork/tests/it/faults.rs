@@ -1,106 +1,11 @@
 //! What fails beneath: the disk, memory, permissions. A clear error, the exit code of the environment, the previous
 //! publication still served, nothing half-written, and the next run works.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::mesh::{Mesh, PRODUCT, Said, good_rows, wait_for};
 
-/// A mesh on a disk of its own, of a few megabytes: a tmpfs that only this mount namespace sees.
-struct SmallDisk {
-    /// Holds the namespace.
-    holder: Child,
-    mesh: Mesh,
-}
-
-impl SmallDisk {
-    /// `None` where namespaces are forbidden, after saying so.
-    fn of(mesh: Mesh, megabytes: u32) -> Option<Self> {
-        let folder = mesh.path().to_str().expect("text");
-        let script = format!(
-            "cp -r {folder} {folder}.copy && mount -t tmpfs -o size={megabytes}m tmpfs {folder} && \
-             cp -r {folder}.copy/. {folder} && rm -r {folder}.copy && touch {folder}/ready && exec sleep 600"
-        );
-        let mut holder = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", &script])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("unshare");
-        let ready = PathBuf::from(format!("/proc/{}/root{folder}/ready", holder.id()));
-        let up = wait_for("the disk", || match holder.try_wait() {
-            Ok(Some(_)) => Some(false),
-            _ => ready.exists().then_some(true),
-        });
-        if !up {
-            let why = holder.wait_with_output().expect("ended").stderr;
-            println!("skipped: no mount namespace of its own here: {}", String::from_utf8_lossy(&why).trim());
-            return None;
-        }
-        Some(Self { holder, mesh })
-    }
-
-    /// Within the namespace, seen from outside.
-    fn path(&self, path: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root{}", self.holder.id(), self.mesh.path().display())).join(path)
-    }
-
-    fn write(&self, path: &str, text: impl AsRef<[u8]>) {
-        std::fs::write(self.path(path), text).expect("written");
-    }
-
-    fn meshwork(&self, args: &[&str]) -> Said {
-        let inside = format!("--mount=/proc/{}/ns/mnt", self.holder.id());
-        let command = self.mesh.command(args);
-        let mut entering = Command::new("nsenter");
-        entering.arg(inside).arg("--").arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => entering.env(name, value),
-                None => entering.env_remove(name),
-            };
-        }
-        Said::of(entering.output().expect("nsenter"))
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        let said = self.meshwork(args);
-        assert_eq!(said.code, Some(0), "meshwork {args:?}\n{}\n{}", said.out, said.err);
-        said.out
-    }
-
-    fn served(&self) -> String {
-        self.ok(&["sql", "-c", "SELECT count(*) AS n FROM shop.orders", "-o", "csv"])
-            .lines()
-            .nth(1)
-            .expect("n")
-            .to_owned()
-    }
-
-    /// Fills the disk up to `free` bytes.
-    fn fill(&self, free: usize) {
-        use std::io::Write;
-        let mut file = std::fs::File::create(self.path("filler")).expect("created");
-        let mut written = 0u64;
-        while let Ok(bytes) = file.write(&[0; 4096]) {
-            written += bytes as u64;
-        }
-        file.set_len(written.saturating_sub(free as u64)).expect("cut");
-    }
-
-    fn clear(&self) {
-        std::fs::remove_file(self.path("filler")).expect("removed");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
-    }
-}
-
-fn is_about_the_disk(said: &Said) {
+pub fn is_about_the_disk(said: &Said) {
     assert_eq!(said.code, Some(3), "{said:?}");
     let text = said.err.to_lowercase();
     assert!(said.error_code().is_some(), "{}", said.err);
@@ -129,39 +34,38 @@ fn many_rows(rows: u64) -> String {
 
 #[test]
 fn a_disk_that_is_full() {
-    let mesh = Mesh::shop();
-    let Some(disk) = SmallDisk::of(mesh, 24) else { return };
-    disk.ok(&["apply"]);
-    disk.ok(&["run", PRODUCT]);
-    assert_eq!(disk.served(), "3");
+    let Some(mesh) = Mesh::shop().on_a_small_disk(24) else { return };
+    mesh.ok(&["apply"]);
+    mesh.ok(&["run", PRODUCT]);
+    assert_eq!(mesh.served(), 3);
 
     // In the middle of a run: the rows do not fit.
-    disk.write("domains/shop/files/orders.csv", many_rows(60_000));
+    mesh.write("domains/shop/files/orders.csv", many_rows(60_000));
     for free in [1 << 20, 300 << 10] {
-        disk.fill(free);
-        is_about_the_disk(&disk.meshwork(&["run", PRODUCT]));
-        disk.clear();
-        assert_eq!(disk.served(), "3", "with {free} bytes free");
+        mesh.disk().fill(free);
+        is_about_the_disk(&mesh.meshwork(&["run", PRODUCT]));
+        mesh.disk().clear();
+        assert_eq!(mesh.served(), 3, "with {free} bytes free");
     }
 
     // While applying, with nothing free at all.
     let product = "domains/shop/orders/product.yaml";
-    let text = std::fs::read_to_string(disk.path(product)).expect("there");
-    disk.write(product, text.replace("one row per order", "one row for each order"));
-    disk.fill(0);
-    is_about_the_disk(&disk.meshwork(&["apply"]));
-    disk.clear();
-    assert_eq!(disk.meshwork(&["plan", "--detailed-exitcode"]).code, Some(1), "nothing of it was applied");
-    assert_eq!(disk.served(), "3");
-    disk.ok(&["apply"]);
-    assert_eq!(disk.meshwork(&["plan", "--detailed-exitcode"]).code, Some(0));
+    let text = std::fs::read_to_string(mesh.path().join(product)).expect("there");
+    mesh.write(product, text.replace("one row per order", "one row for each order"));
+    mesh.disk().fill(0);
+    is_about_the_disk(&mesh.meshwork(&["apply"]));
+    mesh.disk().clear();
+    assert_eq!(mesh.meshwork(&["plan", "--detailed-exitcode"]).code, Some(1), "nothing of it was applied");
+    assert_eq!(mesh.served(), 3);
+    mesh.ok(&["apply"]);
+    assert_eq!(mesh.meshwork(&["plan", "--detailed-exitcode"]).code, Some(0));
 
-    disk.write("domains/shop/files/orders.csv", good_rows(5));
-    disk.ok(&["run", PRODUCT]);
-    assert_eq!(disk.served(), "5");
-    disk.ok(&["collect"]);
-    disk.ok(&["audit", "verify"]);
-    let staged = std::fs::read_dir(disk.path(".meshwork/tmp")).into_iter().flatten().flatten();
+    mesh.write("domains/shop/files/orders.csv", good_rows(5));
+    mesh.ok(&["run", PRODUCT]);
+    assert_eq!(mesh.served(), 5);
+    mesh.ok(&["collect"]);
+    mesh.ok(&["audit", "verify"]);
+    let staged = std::fs::read_dir(mesh.path().join(".meshwork/tmp")).into_iter().flatten().flatten();
     let left: Vec<_> = staged.filter(|entry| entry.file_name().to_string_lossy().starts_with("run-")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -173,10 +77,10 @@ fn a_disk_that_is_full_while_rows_are_set_aside() {
     let product = mesh.path().join("domains/shop/orders/product.yaml");
     let text = std::fs::read_to_string(&product).expect("there");
     std::fs::write(&product, text + "    on_violation: quarantine\n    quarantine_limit: 60%\n").expect("written");
-    let Some(disk) = SmallDisk::of(mesh, 24) else { return };
-    disk.ok(&["apply"]);
-    disk.ok(&["run", PRODUCT]);
-    let list = || disk.ok(&["quarantine", "list", "--all", "-o", "json"]);
+    let Some(mesh) = mesh.on_a_small_disk(24) else { return };
+    mesh.ok(&["apply"]);
+    mesh.ok(&["run", PRODUCT]);
+    let list = || mesh.ok(&["quarantine", "list", "--all", "-o", "json"]);
     // Every second row is bad, and none compresses.
     let bad = |rows: u64| {
         let lines = many_rows(rows);
@@ -184,18 +88,18 @@ fn a_disk_that_is_full_while_rows_are_set_aside() {
         each.map(|(at, line)| if at % 2 == 1 { line.replace("open", "lost") } else { line.to_owned() } + "\n")
             .collect::<String>()
     };
-    disk.write("domains/shop/files/orders.csv", bad(40_000));
+    mesh.write("domains/shop/files/orders.csv", bad(40_000));
     for free in [2 << 20, 1 << 20, 300 << 10] {
-        disk.fill(free);
-        is_about_the_disk(&disk.meshwork(&["run", PRODUCT]));
-        disk.clear();
-        assert_eq!((disk.served().as_str(), list().trim()), ("3", "[]"), "with {free} bytes free");
+        mesh.disk().fill(free);
+        is_about_the_disk(&mesh.meshwork(&["run", PRODUCT]));
+        mesh.disk().clear();
+        assert_eq!((mesh.served(), list().trim()), (3, "[]"), "with {free} bytes free");
     }
-    disk.write("domains/shop/files/orders.csv", bad(100));
-    disk.ok(&["run", PRODUCT]);
-    assert_eq!(disk.served(), "50");
-    assert_eq!(disk.ok(&["quarantine", "show", PRODUCT, "-o", "csv"]).lines().count(), 51);
-    disk.ok(&["collect"]);
+    mesh.write("domains/shop/files/orders.csv", bad(100));
+    mesh.ok(&["run", PRODUCT]);
+    assert_eq!(mesh.served(), 50);
+    assert_eq!(mesh.ok(&["quarantine", "show", PRODUCT, "-o", "csv"]).lines().count(), 51);
+    mesh.ok(&["collect"]);
 }
 
 /// Not even root reads it: without the capabilities that let it.

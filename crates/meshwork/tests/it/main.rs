@@ -8,6 +8,7 @@ mod contract_test;
 mod crash;
 mod daily;
 mod dev;
+mod disk;
 mod docs_page;
 mod drivers;
 mod external;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use meshwork_testkit::{Postgres, Web, WebAnswer};
 
+use crate::faults::is_about_the_disk;
 use crate::mesh::{HEADER, Mesh, PRODUCT, wait_for};
 
 const MODES: [&str; 3] = ["full", "append", "merge"];
@@ -80,7 +81,10 @@ struct Case {
 
 impl Case {
     fn of(mode: &'static str) -> Self {
-        let mesh = Mesh::shop();
+        Self::over(Mesh::shop(), mode)
+    }
+
+    fn over(mesh: Mesh, mode: &'static str) -> Self {
         mesh.over_files("files/part*.csv", mode, if mode == "merge" { "    key: [order_id]\n" } else { "" });
         let mut case = Self { mesh, mode, files: Vec::new() };
         case.grow(3);
@@ -105,8 +109,10 @@ impl Case {
     }
 
     fn put(&self, file: usize, orders: &Rows) {
+        // Names that do not compress.
+        let name = |order: &u64| (order + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).swap_bytes();
         let rows: String =
-            orders.iter().map(|(order, amount)| format!("{order},customer {order},{amount},paid\n")).collect();
+            orders.iter().map(|(order, amount)| format!("{order},{:016x},{amount},paid\n", name(order))).collect();
         self.mesh.write(&Self::path(file), format!("{HEADER}{rows}"));
     }
 
@@ -136,9 +142,9 @@ impl Case {
     }
 
     /// Old or new now; the reference after the next run; nothing left over.
-    fn settle(&self, fault: Fault) {
+    fn settle(&self, fault: &str) {
         let all = self.files.len();
-        let what = format!("{}, {fault:?}", self.mode);
+        let what = format!("{}, {fault}", self.mode);
         let served = self.served();
         assert!(
             served == self.reference(all) || served == self.reference(all - 1),
@@ -301,7 +307,25 @@ fn every_mode_under_every_fault() {
         let mut case = Case::of(mode);
         for (_, fault) in faults {
             case.inject(*fault);
-            case.settle(*fault);
+            case.settle(&format!("{fault:?}"));
+        }
+    }
+}
+
+/// Kilobytes that a run finds free: too few for its rows, too few for what it notes down, none.
+const FREE: [usize; 3] = [128, 12, 0];
+
+#[test]
+fn every_mode_on_a_disk_that_is_full() {
+    for mode in MODES {
+        let Some(mesh) = Mesh::shop().on_a_small_disk(40) else { return };
+        let mut case = Case::over(mesh, mode);
+        for free in FREE {
+            case.grow(20_000);
+            case.mesh.disk().fill(free << 10);
+            is_about_the_disk(&case.mesh.meshwork(&["run", PRODUCT]));
+            case.mesh.disk().clear();
+            case.settle(&format!("{free} KiB free"));
         }
     }
 }

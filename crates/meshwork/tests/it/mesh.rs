@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::disk::Disk;
+
 /// What a command said and how it ended.
 #[derive(Debug)]
 pub struct Said {
@@ -31,6 +33,8 @@ impl Said {
 }
 
 pub struct Mesh {
+    /// Where it lies on one of its own.
+    disk: Option<Disk>,
     folder: TempDir,
 }
 
@@ -82,7 +86,7 @@ pub const HEADER: &str = "order_id,customer,amount,status\n";
 impl Mesh {
     /// One domain, one product over a CSV file, three rows. Nothing is applied.
     pub fn shop() -> Self {
-        let mesh = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        let mesh = Self::empty();
         mesh.write("mesh.yaml", "name: shop_mesh\nstorage: data\n");
         mesh.write("domains/shop/domain.yaml", "domain: shop\nowner: shop_team\nmembers: [ana]\n");
         mesh.write("domains/shop/orders/product.yaml", PRODUCT_YAML);
@@ -94,7 +98,17 @@ impl Mesh {
 
     /// A folder with nothing in it.
     pub fn empty() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self { disk: None, folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    /// On a disk of a few megabytes from now on. `None` where that cannot be had, after saying so.
+    pub fn on_a_small_disk(self, megabytes: u32) -> Option<Self> {
+        let disk = Disk::over(self.folder.path(), megabytes)?;
+        Some(Self { disk: Some(disk), ..self })
+    }
+
+    pub fn disk(&self) -> &Disk {
+        self.disk.as_ref().expect("on a disk of its own")
     }
 
     /// The same, applied and published.
@@ -105,8 +119,9 @@ impl Mesh {
         mesh
     }
 
+    /// The folder, as tests see it.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.disk.as_ref().map_or(self.folder.path(), |disk| &disk.folder)
     }
 
     pub fn write(&self, path: &str, text: impl AsRef<[u8]>) {
@@ -150,13 +165,17 @@ inputs:
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meshwork"));
-        command.arg("-C").arg(self.path()).args(args).stdin(Stdio::null());
+        let folder = self.folder.path();
+        command.arg("-C").arg(folder).args(args).stdin(Stdio::null());
         for name in ["MESHWORK_SERVER", "MESHWORK_TOKEN", "MESHWORK_DIR", "MESHWORK_FAULT", "MESHWORK_RUN_FAULT"] {
             command.env_remove(name);
         }
         // Nothing of the user who runs the tests.
-        command.env("XDG_STATE_HOME", self.path().join(".state")).env("XDG_CONFIG_HOME", self.path().join(".config"));
-        command
+        command.env("XDG_STATE_HOME", folder.join(".state")).env("XDG_CONFIG_HOME", folder.join(".config"));
+        match &self.disk {
+            Some(disk) => disk.enter(&command),
+            None => command,
+        }
     }
 
     pub fn meshwork(&self, args: &[&str]) -> Said {
