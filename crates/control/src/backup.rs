@@ -3,6 +3,7 @@
 //! The state is copied first, at one moment; then the files that it refers to. Files of published versions never change,
 //! so what is copied later is still what the state meant. The archiver proves that nothing is missing before it ends.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -11,10 +12,11 @@ use meshwork_core::effect::Clock;
 use meshwork_core::error::Result;
 use meshwork_core::permission::{ApiAction, Resource, may};
 use meshwork_core::principal::Subject;
+use meshwork_core::publication::TableLocation;
 
 use crate::port::audit::AuditSink;
 use crate::port::backup::{ArchivePlan, Archiver, ByteStream, StateCopy};
-use crate::port::state::{MeshState, PublicationState};
+use crate::port::state::{MeshState, PublicationState, TableState};
 use crate::readers::Readers;
 
 const PAGE: u32 = 1000;
@@ -24,6 +26,7 @@ pub struct BackupService {
     pub state: Arc<dyn StateCopy>,
     pub mesh: Arc<dyn MeshState>,
     pub publications: Arc<dyn PublicationState>,
+    pub tables: Arc<dyn TableState>,
     pub archiver: Arc<dyn Archiver>,
     pub audit: Arc<dyn AuditSink>,
     pub clock: Arc<dyn Clock>,
@@ -54,6 +57,12 @@ impl BackupService {
             if !more {
                 break;
             }
+        }
+        // Of tables that were given up only the record is left.
+        let known = self.tables.tables(None).await?;
+        let known: HashSet<&TableLocation> = known.iter().map(|table| &table.place.location).collect();
+        for publication in &mut publications {
+            publication.outputs.retain(|output| known.contains(&output.location));
         }
         let archive = self.archiver.pack(ArchivePlan { mesh, state, publications }).await?;
         Ok(Box::pin(archive.inspect(move |_| {

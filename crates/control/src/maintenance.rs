@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use job::{Job, JobState, Jobs};
 
 use crate::port::audit::AuditSink;
-use crate::run::{Compaction, RunService, matching};
+use crate::run::{Compaction, RunService, VacuumedTable, matching};
 
 /// What can be done to a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -88,6 +88,9 @@ pub struct Maintained {
     pub oldest: Option<Timestamp>,
     /// Versions beyond the retention that are kept because somebody reads them.
     pub held: u64,
+    /// Where it lies, of a table that its product has no longer, or no longer there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<String>,
     /// Why nothing was done where something might have been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
@@ -108,9 +111,18 @@ impl Maintained {
             expired: 0,
             oldest: None,
             held: 0,
+            former: None,
             skipped: None,
             error: None,
         }
+    }
+
+    fn removed(&mut self, found: VacuumedTable) {
+        self.files = found.removed.files.len() as u64;
+        self.bytes = found.removed.files.iter().map(|file| file.bytes).sum();
+        self.log_files = found.removed.log.len() as u64;
+        self.log_bytes = found.removed.log.iter().map(|file| file.bytes).sum();
+        (self.expired, self.oldest, self.held) = (found.expired, found.oldest, found.held);
     }
 
     /// Whether anything was done, or would be.
@@ -258,21 +270,33 @@ impl MaintenanceService {
         if !self.runs.is_settled(product).await? {
             return skipped("a run of it has not been settled yet");
         }
-        for table in self.runs.stored(mesh, domain, product)? {
+        let paused = || self.runs.readers().is_paused() && !dry_run;
+        for table in self.runs.tables(mesh, domain, product)? {
             let mut report = Maintained::of(&name, table.name(domain), Task::Vacuum);
-            if self.runs.readers().is_paused() && !dry_run {
-                report.skipped = Some("a backup is being made".to_owned());
+            if paused() {
+                report.skipped = Some(PAUSED.to_owned());
                 done.push(report);
                 continue;
             }
-            let found = self.runs.vacuum_table(mesh, &table, retention, dry_run).await?;
-            report.files = found.removed.files.len() as u64;
-            report.bytes = found.removed.files.iter().map(|file| file.bytes).sum();
-            report.log_files = found.removed.log.len() as u64;
-            report.log_bytes = found.removed.log.iter().map(|file| file.bytes).sum();
-            (report.expired, report.oldest, report.held) = (found.expired, found.oldest, found.held);
+            let place = table.place()?;
+            report.removed(self.runs.vacuum_table(&place, retention, dry_run).await?);
             if !dry_run {
-                report.files += self.runs.collect_quarantine(product, &table).await?.len() as u64;
+                report.files += self.runs.collect_quarantine(product, &place).await?.len() as u64;
+            }
+            done.push(report);
+        }
+        for former in self.runs.former(product, !dry_run).await? {
+            let mut report = Maintained::of(&name, former.name.clone(), Task::Vacuum);
+            report.former = Some(former.place.location.url());
+            if paused() {
+                report.skipped = Some(PAUSED.to_owned());
+            } else {
+                match self.runs.vacuum_former(&former, retention, dry_run).await {
+                    Ok(Some(found)) => report.removed(found),
+                    Ok(None) => continue,
+                    // The other tables need not wait for a store that may be gone for good.
+                    Err(error) => report.error = Some(error),
+                }
             }
             done.push(report);
         }
@@ -307,6 +331,8 @@ impl MaintenanceService {
         Ok(due)
     }
 }
+
+const PAUSED: &str = "a backup is being made";
 
 /// Who runs what nobody asked for.
 fn system() -> Subject {

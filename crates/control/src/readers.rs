@@ -73,6 +73,20 @@ impl Readers {
         self.held(url).into_iter().filter(|version| !kept.contains(version)).collect()
     }
 
+    /// Gives up every version of a table but these, whatever is made of it. Returns the others that somebody still reads.
+    pub fn close(&self, url: &str, kept: &[u64]) -> Vec<u64> {
+        self.lock().kept.insert(url.to_owned(), (u64::MAX, kept.iter().copied().collect()));
+        self.held(url).into_iter().filter(|version| !kept.contains(version)).collect()
+    }
+
+    /// A table is built anew where one was closed.
+    pub fn open(&self, url: &str) {
+        let mut table = self.lock();
+        if table.kept.get(url).is_some_and(|(upto, _)| *upto == u64::MAX) {
+            table.kept.remove(url);
+        }
+    }
+
     /// The versions of a table that are being read.
     pub fn held(&self, url: &str) -> Vec<u64> {
         let table = self.lock();
@@ -141,6 +155,24 @@ mod tests {
         assert_eq!(readers.give_up("file:///t", &[3, 4]), [1]);
         drop(again);
         assert_eq!((readers.give_up("file:///t", &[3, 4]), readers.count()), (vec![], 0));
+    }
+
+    #[test]
+    fn of_a_closed_table_nothing_new_is_read_until_it_is_built_anew() {
+        let readers = Readers::default();
+        let hold = readers.hold([at(7)]).unwrap();
+        assert_eq!(readers.close("file:///t", &[5]), [7]);
+        assert_eq!(readers.hold([at(8)]).unwrap_err().code, "MW0697");
+        assert!(readers.hold([at(5)]).is_ok());
+        drop(hold);
+        assert!(readers.close("file:///t", &[]).is_empty());
+        assert!(readers.hold([at(5)]).is_err());
+        readers.open("file:///t");
+        assert!(readers.hold([at(0)]).is_ok());
+        // What was only given up stays so.
+        readers.give_up("file:///t", &[5]);
+        readers.open("file:///t");
+        assert!(readers.hold([at(4)]).is_err());
     }
 
     #[test]

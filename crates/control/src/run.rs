@@ -6,6 +6,7 @@
 mod attempt;
 mod collection;
 mod compaction;
+mod former;
 mod lease;
 mod recovery;
 mod release;
@@ -34,6 +35,7 @@ use meshwork_core::run::{Run, RunReport, RunTask};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use attempt::version_key;
+pub(crate) use collection::VacuumedTable;
 pub use compaction::Compaction;
 pub use recovery::Recovered;
 pub use release::ReleaseRequest;
@@ -44,7 +46,7 @@ pub use update::{RunRequest, RunStream, RunUpdate};
 
 use crate::port::data::{GovernedTable, RunEngine, RunLimits, Sample};
 use crate::port::process::RunProcess;
-use crate::port::state::{MeshState, PublicationState, QuarantineState, RunLedger};
+use crate::port::state::{MeshState, PublicationState, QuarantineState, RunLedger, TableState};
 use crate::readers::Readers;
 use attempt::{Attempt, Outcome};
 use compaction::Compactions;
@@ -75,6 +77,7 @@ pub struct RunPorts {
     pub mesh: Arc<dyn MeshState>,
     pub runs: Arc<dyn RunLedger>,
     pub publications: Arc<dyn PublicationState>,
+    pub tables: Arc<dyn TableState>,
     pub quarantine: Arc<dyn QuarantineState>,
     /// To finish commits, and to collect; building is the child's.
     pub engine: Arc<dyn RunEngine>,
@@ -132,6 +135,11 @@ impl RunService {
     pub fn limits(&self, mesh: Option<&Mesh>) -> RunLimits {
         let declared = mesh.map(|mesh| mesh.limits.run).unwrap_or_default();
         self.settings.limits.under(self.settings.operator.and(declared))
+    }
+
+    /// What runs of a product may use, its compactions among them.
+    fn limits_of(&self, mesh: &Mesh, product: &Product) -> RunLimits {
+        self.settings.limits.under(self.settings.operator.and(mesh.limits.run).and(product.limits))
     }
 
     /// Starts the runs that `request` means. They go on while the stream is held, and stop when it is dropped.

@@ -144,3 +144,11 @@ impl TableLocation {
         format!("{}{}", self.root, self.path)
     }
 }
+
+/// A table of an output, at one of the places where it has been.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TablePlace {
+    pub output: OutputId,
+    pub major: u32,
+    pub location: TableLocation,
+}

@@ -3,7 +3,7 @@
 //! The binary passes at most one fail point into the engine's configuration, written `name`, `name:kill`, `name:error`
 //! or `name:sleep`. Without one, passing a step costs a comparison with `None`. The steps of a run, in order:
 //! `stage-start`, `after-first-file`, `after-merge` and `after-compaction` (where there are such), `after-stage`, `before-commit`, `after-commit-of-output-N` (N counts from 1),
-//! `after-commit`.
+//! `after-commit`. Of the removal of a table: `after-log-removed`.
 
 use std::time::Duration;
 

@@ -157,6 +157,10 @@ impl RunEngine for Writer {
         vacuum::vacuum(&self.config, location, keep_versions, dry_run).await
     }
 
+    async fn remove_table(&self, location: &TableLocation, dry_run: bool) -> Result<Vacuumed> {
+        vacuum::remove_table(&self.config, location, dry_run).await
+    }
+
     async fn collect_quarantine(&self, location: &TableLocation, keep: &[RunId]) -> Result<Vec<String>> {
         quarantine::collect(&self.config, location, keep).await
     }

@@ -147,7 +147,11 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
     let stores = Arc::new(Stores::new(Arc::new(AppliedStorage(reader.clone())), secrets));
     let reading = EngineConfig { stores: stores.clone(), ..EngineConfig::new(temporary.join("spill"), cores) };
     let engine = Arc::new(Engine::new(reading)?);
-    let writing = WriterConfig::over(stores.clone(), temporary.join("write"), clock.clone());
+    let writing = WriterConfig {
+        // What is removed is to be known of no longer.
+        snapshots: engine.snapshots().clone(),
+        ..WriterConfig::over(stores.clone(), temporary.join("write"), clock.clone())
+    };
     let writer = Arc::new(Writer::new(writing));
     let ports = Ports {
         mesh: Arc::new(Faulty { state: state.clone(), faults: KillAt(config.faults.own.clone()) }),
@@ -197,6 +201,7 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         mesh: ports.mesh.clone(),
         runs: ports.runs.clone(),
         publications: ports.publications.clone(),
+        tables: state.clone(),
         quarantine: state.clone(),
         engine: ports.run.clone(),
         process: Arc::new(process),
@@ -218,6 +223,7 @@ pub async fn open(config: &Config, lock: StateLock) -> Result<Platform> {
         state: state.clone(),
         mesh: state.clone(),
         publications: state.clone(),
+        tables: state.clone(),
         archiver: Arc::new(FolderArchiver {
             folder: config.folder.clone(),
             state: folder,

@@ -41,9 +41,11 @@ pub async fn settle_copy(path: &Path, roots: &[(String, String)]) -> Result<()> 
     }
     let mut tx = connection.begin().await.map_err(fault)?;
     for (from, to) in roots.iter().filter(|(from, to)| from != to) {
-        // A location is `{"root": URL, "path": …}`, in publications and in the reports of runs that wait for recovery.
+        // A location is `{"root": URL, "path": …}`, in publications, in the reports of runs that wait for recovery, of rows that were
+        // set aside.
         let quoted = |root: &str| format!("\"root\":{}", serde_json::Value::from(root));
-        for (table, column) in [("publications", "body"), ("runs", "report"), ("runs", "body")] {
+        for (table, column) in [("publications", "body"), ("runs", "report"), ("runs", "body"), ("quarantine", "body")]
+        {
             sqlx::query(sqlx::AssertSqlSafe(format!(
                 "UPDATE {table} SET {column} = replace({column}, ?1, ?2) WHERE instr({column}, ?1) > 0"
             )))
@@ -53,6 +55,12 @@ pub async fn settle_copy(path: &Path, roots: &[(String, String)]) -> Result<()> 
             .await
             .map_err(fault)?;
         }
+        sqlx::query("UPDATE OR REPLACE tables SET root = ?2 WHERE root = ?1")
+            .bind(from)
+            .bind(to)
+            .execute(&mut *tx)
+            .await
+            .map_err(fault)?;
     }
     // Whoever held a product's lease does not hold it here.
     sqlx::query("UPDATE leases SET expires_at = 0 WHERE run IS NOT NULL").execute(&mut *tx).await.map_err(fault)?;

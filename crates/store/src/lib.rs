@@ -22,6 +22,7 @@ mod sqlite;
 mod stored;
 #[cfg(test)]
 mod suite;
+mod table;
 
 pub use copy::settle_copy;
 pub use folder::{Opened, ServerInfo, StateFolder, StateLock};

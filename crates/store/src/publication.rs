@@ -11,6 +11,7 @@ use sqlx::{Sqlite, Transaction};
 use crate::SqliteState;
 use crate::fault::fault;
 use crate::stored::{bodies, from_json, micros, timestamp, to_json};
+use crate::table;
 
 #[async_trait]
 impl PublicationState for SqliteState {
@@ -97,6 +98,20 @@ impl PublicationState for SqliteState {
         at.map(timestamp).transpose()
     }
 
+    async fn kept_views(&self) -> Result<Vec<Publication>> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT p.body FROM publications p
+             WHERE instr(p.body, '\"kind\":\"view\"') > 0 AND EXISTS (
+               SELECT 1 FROM published_outputs o LEFT JOIN horizons h ON h.output = o.output AND h.major = o.major
+               WHERE o.publication = p.sequence AND o.publication >= coalesce(h.publication, 0))
+             ORDER BY p.sequence DESC",
+        )
+        .fetch_all(self.readers())
+        .await
+        .map_err(fault)?;
+        bodies(&rows)
+    }
+
     async fn expire(&self, output: &OutputId, major: u32, oldest: &PublicationId) -> Result<()> {
         let mut tx = self.write().await?;
         sqlx::query(
@@ -141,6 +156,7 @@ pub(crate) async fn insert_publication(tx: &mut Transaction<'static, Sqlite>, pu
             .execute(&mut **tx)
             .await
             .map_err(fault)?;
+        table::insert(tx, &publication.product, output).await?;
     }
     sqlx::query("INSERT INTO outbox (kind, at, body) VALUES ('publication.created', ?, ?)")
         .bind(at)

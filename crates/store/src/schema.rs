@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_retention.sql"),
     include_str!("../migrations/0003_quarantine.sql"),
     include_str!("../migrations/0004_audit_tree.sql"),
+    include_str!("../migrations/0005_tables.sql"),
 ];
 
 /// The first version whose audit log has a tree.

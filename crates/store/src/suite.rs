@@ -10,9 +10,10 @@ mod publication;
 mod quarantine;
 mod run;
 mod sqlite;
+mod table;
 
 use meshwork_control::port::state::{
-    AgreementState, AuditState, CredentialState, MeshState, PublicationState, QuarantineState, RunLedger,
+    AgreementState, AuditState, CredentialState, MeshState, PublicationState, QuarantineState, RunLedger, TableState,
 };
 use meshwork_core::error::{Error, Result};
 
@@ -20,6 +21,7 @@ pub(crate) trait Backend:
     MeshState
     + RunLedger
     + PublicationState
+    + TableState
     + QuarantineState
     + AgreementState
     + CredentialState
@@ -33,6 +35,7 @@ impl<T> Backend for T where
     T: MeshState
         + RunLedger
         + PublicationState
+        + TableState
         + QuarantineState
         + AgreementState
         + CredentialState

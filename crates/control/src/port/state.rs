@@ -9,7 +9,7 @@ use meshwork_core::id::{AgreementId, MeshId, OutputId, ProductId, PublicationId,
 use meshwork_core::mesh::Mesh;
 use meshwork_core::name::TeamName;
 use meshwork_core::principal::{Principal, TokenScope};
-use meshwork_core::publication::Publication;
+use meshwork_core::publication::{Publication, TablePlace};
 use meshwork_core::quarantine::QuarantineEntry;
 use meshwork_core::run::{Lease, Run, RunReport};
 use serde::{Deserialize, Serialize};
@@ -84,8 +84,29 @@ pub trait PublicationState: Send + Sync {
     async fn kept(&self, output: &OutputId, major: u32) -> Result<Vec<Publication>>;
     /// The time of the oldest one of these, once older ones have been given up.
     async fn horizon(&self, output: &OutputId, major: u32) -> Result<Option<Timestamp>>;
+    /// Those of any output that are still to be read and over which a view is served.
+    async fn kept_views(&self) -> Result<Vec<Publication>>;
     /// Gives up every publication of an output and major before this one. It is never taken back.
     async fn expire(&self, output: &OutputId, major: u32, oldest: &PublicationId) -> Result<()>;
+}
+
+/// A table that a publication has named, until its files are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownTable {
+    pub place: TablePlace,
+    /// Since when its product is known to have it no longer.
+    pub given_up: Option<Timestamp>,
+}
+
+/// Where tables lie and have lain. A publication makes its tables known.
+#[async_trait]
+pub trait TableState: Send + Sync {
+    async fn tables(&self, product: Option<&ProductId>) -> Result<Vec<KnownTable>>;
+    async fn set_given_up(&self, table: &TablePlace, since: Option<Timestamp>) -> Result<()>;
+    /// No publication leads to it any more; the record of them stays.
+    async fn withdraw(&self, table: &TablePlace) -> Result<()>;
+    /// Its files are gone.
+    async fn forget_table(&self, table: &TablePlace) -> Result<()>;
 }
 
 /// What runs have set aside. Entries come into being, shrink and are superseded in [`RunLedger::publish`].

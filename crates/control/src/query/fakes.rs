@@ -241,6 +241,9 @@ impl PublicationState for State {
     async fn horizon(&self, _: &OutputId, _: u32) -> Result<Option<Timestamp>> {
         Ok(None)
     }
+    async fn kept_views(&self) -> Result<Vec<Publication>> {
+        Ok(Vec::new())
+    }
     async fn expire(&self, _: &OutputId, _: u32, _: &PublicationId) -> Result<()> {
         Ok(())
     }

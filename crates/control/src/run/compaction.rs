@@ -187,7 +187,7 @@ impl RunService {
             full_refresh: false,
             sample: None,
             release: None,
-            limits: self.settings.limits,
+            limits: self.limits_of(mesh, product),
             now: run.started_at,
         })
     }

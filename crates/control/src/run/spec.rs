@@ -88,7 +88,7 @@ impl RunService {
             release,
             // What lies in a hidden folder was sampled when it was put there.
             sample: self.settings.sample.filter(|_| !domain.path.starts_with('.')),
-            limits: self.settings.limits.under(self.settings.operator.and(mesh.limits.run).and(product.limits)),
+            limits: self.limits_of(mesh, product),
             now: run.started_at,
         })
     }
@@ -118,6 +118,9 @@ impl RunService {
             |before: &PublishedOutput| !before.body.is_stored() && before.contract_digest == version.contract.digest;
         let unmoved = moved.is_none();
         let base = before.as_ref().filter(|_| moved.is_none()).map(|before| before.delta_version);
+        if base.is_none() {
+            self.ports.readers.open(&location.url());
+        }
         let resting = before.as_ref().map(|output| ServedAs {
             contract_version: output.contract_version.clone(),
             contract_digest: output.contract_digest.clone(),

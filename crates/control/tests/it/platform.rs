@@ -88,6 +88,9 @@ impl RunEngine for Storage {
     async fn vacuum(&self, _: &TableLocation, _: &[u64], _: bool) -> Result<Vacuumed> {
         Err(unasked())
     }
+    async fn remove_table(&self, _: &TableLocation, _: bool) -> Result<Vacuumed> {
+        Ok(Vacuumed::default())
+    }
     async fn collect_quarantine(&self, _: &TableLocation, _: &[RunId]) -> Result<Vec<String>> {
         Ok(Vec::new())
     }

@@ -57,7 +57,7 @@ pub struct Engine {
 pub struct Shared {
     pub config: EngineConfig,
     pub env: RuntimeEnv,
-    pub snapshots: SnapshotCache,
+    pub snapshots: Arc<SnapshotCache>,
     pub footers: Arc<FooterCache>,
     pub listings: ListingCache,
     pub planners: Planners,
@@ -95,7 +95,7 @@ impl Engine {
             .map_err(|error| failed(&error))?;
         let shared = Shared {
             clock: clock.handle().clone(),
-            snapshots: SnapshotCache::new(config.snapshots, config.snapshot_bytes, Arc::clone(&config.stores)),
+            snapshots: Arc::new(SnapshotCache::new(config.snapshots, config.snapshot_bytes, config.stores.clone())),
             footers,
             listings: ListingCache::default(),
             planners: Planners::new(runtime.handle().clone(), 4 * config.cores.max(1)),
@@ -111,7 +111,7 @@ impl Engine {
         &self.shared.env
     }
 
-    pub fn snapshots(&self) -> &SnapshotCache {
+    pub fn snapshots(&self) -> &Arc<SnapshotCache> {
         &self.shared.snapshots
     }
 }

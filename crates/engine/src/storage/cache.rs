@@ -72,6 +72,11 @@ impl LogCache {
         }
     }
 
+    /// Of a table that is gone.
+    pub fn forget(&self, url: &str) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).retain(|entry| entry.url != url);
+    }
+
     pub fn bytes(&self) -> u64 {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.iter().map(|entry| entry.state.bytes() as u64).sum()

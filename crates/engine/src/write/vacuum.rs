@@ -5,16 +5,17 @@
 //! staged file is waiting for a commit. `keep` names every version that somebody can still read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use futures::TryStreamExt;
 use meshwork_control::port::data::{StoredFile, Vacuumed};
-use meshwork_core::Result;
 use meshwork_core::publication::TableLocation;
+use meshwork_core::{Error, Result};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde_json::Value;
 
-use super::{WriterConfig, position};
+use super::{WriterConfig, commit, position};
 use crate::failpoint;
 use crate::storage::checkpoint;
 use crate::storage::durable::is_leftover;
@@ -29,11 +30,57 @@ pub async fn vacuum(config: &WriterConfig, location: &TableLocation, keep: &[u64
     Ok(Vacuumed { files, log: entries(&log, keep, dry_run).await? })
 }
 
+/// Removes a table that nobody needs. Without its log nobody opens it, whatever of its files is still there.
+pub async fn remove_table(config: &WriterConfig, location: &TableLocation, dry_run: bool) -> Result<Vacuumed> {
+    let log = TableLog::open(&config.stores, location, config.durable).await?;
+    if let Some(version) = commit::foreign(config, location, &[]).await?.first()
+        && let Some(found) = log.commit(*version).await?
+    {
+        let message = format!("version {version} of {} was not made by meshwork, but by {}", log.url(), found.author());
+        return Err(Error::conflict("MW0630", message)
+            .hint("the table stays as it is: find out who writes there, and remove it by hand when nobody needs it"));
+    }
+    let mut entries = Vec::new();
+    // The newest first: what is left, if this is cut off, is a table as it was.
+    for meta in log.entries().await?.into_iter().rev() {
+        remove(&log, &meta.location, dry_run).await?;
+        let name = meta.location.filename().unwrap_or_default();
+        entries.push(StoredFile { path: format!("_delta_log/{name}"), bytes: meta.size });
+    }
+    failpoint::pass(config.fail_point.as_ref(), "after-log-removed").await?;
+    let mut files = cut_off(&log, dry_run).await;
+    files.extend(unreferred(&log, &BTreeSet::new(), dry_run).await?);
+    if !dry_run {
+        // Its versions begin again if it is ever built anew.
+        config.snapshots.forget(log.url());
+        config.logs.forget(log.url());
+        remove_folders(&log)?;
+    }
+    Ok(Vacuumed { files, log: entries })
+}
+
+/// The table's own folders; those that others have put something into stay.
+fn remove_folders(log: &TableLog) -> Result<()> {
+    let Some(root) = log.folder()? else { return Ok(()) };
+    let own = [root.join("_delta_log"), root.clone()];
+    for folder in own.iter().map(PathBuf::as_path).chain(root.parent()) {
+        let _ = std::fs::remove_dir(folder);
+    }
+    Ok(())
+}
+
 /// Removes data files and leftovers.
 pub async fn data(log: &TableLog, keep: &[u64], dry_run: bool) -> Result<Vec<StoredFile>> {
     // First: an upload that is ended now cannot become a file that the list does not have.
     let mut removed = cut_off(log, dry_run).await;
     let referred = referred(log, keep).await?;
+    removed.extend(unreferred(log, &referred, dry_run).await?);
+    removed.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(removed)
+}
+
+async fn unreferred(log: &TableLog, referred: &BTreeSet<String>, dry_run: bool) -> Result<Vec<StoredFile>> {
+    let mut removed = Vec::new();
     let prefix = format!("{}/", log.table());
     let listed: Vec<(Path, u64)> = log
         .store()
@@ -51,7 +98,6 @@ pub async fn data(log: &TableLog, keep: &[u64], dry_run: bool) -> Result<Vec<Sto
         }
     }
     removed.extend(leftovers(log, dry_run)?);
-    removed.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(removed)
 }
 

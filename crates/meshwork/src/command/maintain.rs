@@ -98,6 +98,8 @@ fn seconds(text: &str) -> Result<u64> {
 fn told(done: &Value, dry_run: bool, printer: &Printer) -> Option<String> {
     let number = |key: &str| done[key].as_u64().unwrap_or(0);
     let (table, task) = (done["table"].as_str().unwrap_or_default(), done["task"].as_str().unwrap_or_default());
+    let former = done["former"].as_str().map(|place| format!(" in {place}")).unwrap_or_default();
+    let table = format!("{table}{former}");
     if let Some(error) = done["error"]["detail"].as_str() {
         return Some(format!("{} {table}: {error}", printer.bad("failed")));
     }

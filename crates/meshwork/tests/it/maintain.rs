@@ -169,3 +169,122 @@ async fn a_reader_keeps_what_it_reads() {
     });
     assert_eq!((jobs[0]["product"].as_str(), jobs[0]["task"].as_str()), (Some(PRODUCT), Some("compact")));
 }
+
+/// The shop's product with a second output, `totals`.
+fn with_totals(mesh: &Mesh) -> String {
+    let product = "domains/shop/orders/product.yaml";
+    let text = std::fs::read_to_string(mesh.path().join(product)).expect("there");
+    mesh.write(
+        "domains/shop/orders/totals.contract.yaml",
+        "schema: totals\nversion: 1.0.0\nowner: shop-team\nfields:\n  - { name: total, type: number }\n",
+    );
+    mesh.write("domains/shop/orders/totals.sql", "SELECT sum(CAST(amount AS DOUBLE)) AS total FROM raw\n");
+    mesh.write(product, format!("{text}  totals: {{ contract: totals.contract.yaml, sql: totals.sql }}\n"));
+    text
+}
+
+#[test]
+fn what_a_product_has_no_longer_goes_after_its_retention() {
+    let mesh = Mesh::shop();
+    let without = with_totals(&mesh);
+    mesh.ok(&["apply"]);
+    for rows in [3, 4] {
+        mesh.orders(rows);
+        mesh.ok(&["run", PRODUCT]);
+    }
+    let folders = || std::fs::read_dir(mesh.path().join("data")).expect("there").flatten().count();
+    let (files, places) = (mesh.data_files().len(), folders());
+    assert_eq!(files, 4);
+    mesh.write("domains/shop/orders/product.yaml", without.replace("1.0.0", "2.0.0"));
+    mesh.ok(&["apply"]);
+    mesh.ok(&["run", PRODUCT]);
+
+    // Within the retention it stays, whoever asks.
+    mesh.ok(&["maintain"]);
+    assert!(!mesh.ok(&["maintain", "--dry-run"]).contains("totals"));
+    assert_eq!((mesh.data_files().len(), folders()), (files, places));
+    let vacuum = |more: &[&str]| {
+        let done = mesh.json(&[&["maintain", "--only", "vacuum", "--retention", "0s", "--force"], more].concat());
+        let of = |table: &str| {
+            let found = done.as_array().expect("a list").iter().find(|done| done["table"] == table);
+            found.cloned().unwrap_or_default()
+        };
+        (of("shop.totals_v1"), of("shop.orders_v1"))
+    };
+    let (dry, _) = vacuum(&["--dry-run"]);
+    assert_eq!((dry["files"].as_u64(), dry["log_files"].as_u64()), (Some(2), Some(2)), "{dry}");
+    assert!(dry["bytes"].as_u64().is_some_and(|bytes| bytes > 500), "{dry}");
+    assert!(dry["former"].as_str().is_some_and(|place| place.starts_with("file:///")), "{dry}");
+    assert_eq!((mesh.data_files().len(), folders()), (files, places), "a dry run does nothing");
+    // Killed half-way, and done by the next.
+    let asked = ["maintain", "--only", "vacuum", "--retention", "0s", "--force"];
+    assert_eq!(mesh.with_env(&[("MESHWORK_FAULT", "vacuum.withdrawn")], &asked).code, None);
+    assert_eq!(folders(), places);
+    assert_eq!(vacuum(&[]).0["files"], dry["files"]);
+    assert_eq!((mesh.data_files().len(), folders(), mesh.served()), (1, places - 1, 4));
+    assert_eq!(vacuum(&[]).0, serde_json::Value::Null, "it is forgotten");
+
+    // What was is on record; the mesh is sound, is backed up, and goes on.
+    assert_eq!(mesh.json(&["publications", "list"])[2]["outputs"].as_array().map(Vec::len), Some(2));
+    mesh.ok(&["doctor"]);
+    let (file, folder) = (mesh.path().join("b.tar.zst"), tempfile::tempdir().expect("a folder"));
+    let (file, folder) = (file.to_str().expect("text"), folder.path().join("restored"));
+    mesh.ok(&["backup", file]);
+    mesh.ok(&["restore", file, folder.to_str().expect("text")]);
+    mesh.orders(6);
+    mesh.ok(&["run", PRODUCT]);
+    assert_eq!(mesh.served(), 6);
+
+    // A product that is retired leaves all it had.
+    let retired = without.replace("1.0.0", "2.0.0").replace("status: active", "status: retired");
+    mesh.write("domains/shop/orders/product.yaml", retired);
+    mesh.ok(&["apply"]);
+    assert_eq!(mesh.data_files().len(), 2);
+    let (_, orders) = vacuum(&[]);
+    assert_eq!((orders["files"].as_u64(), mesh.data_files().len()), (Some(2), 0), "{orders}");
+}
+
+/// The versions that a view is served over are the view's to give up, also when its past is asked for.
+#[test]
+fn a_view_keeps_what_it_is_served_over_until_it_gives_it_up() {
+    let mesh = Mesh::published();
+    mesh.write("domains/desk/domain.yaml", "domain: desk\nowner: desk_team\n");
+    mesh.write(
+        "domains/desk/all/product.yaml",
+        "product: all\nversion: 1.0.0\nstatus: active\ninputs:\n  \
+         orders: { product: shop.orders, version: 1, purpose: test }\n\
+         outputs:\n  every: { contract: every.contract.yaml, sql: every.sql, mode: view }\n",
+    );
+    mesh.write(
+        "domains/desk/all/every.contract.yaml",
+        "schema: every\nversion: 1.0.0\nowner: x\nfields:\n  - { name: order_id, type: integer }\n",
+    );
+    mesh.write("domains/desk/all/every.sql", "SELECT order_id FROM orders\n");
+    mesh.ok(&["apply"]);
+    mesh.grant("product:desk.all", PRODUCT, &[]);
+    mesh.ok(&["run", "desk.all"]);
+    let first = mesh.json(&["publications", "list", "desk.all"])[0]["at"].as_str().expect("a time").to_owned();
+    let forget = |product: &str| {
+        let asked = ["maintain", product, "--only", "vacuum", "--retention", "0s", "--force"];
+        mesh.json(&asked)[0]["files"].as_u64()
+    };
+    let rows = |more: &[&str]| {
+        let asked = ["sql", "-c", "SELECT count(*) AS n FROM desk.every", "-o", "csv"];
+        let said = mesh.meshwork(&[&asked[..], more].concat());
+        said.out.lines().nth(1).map(str::to_owned).ok_or(said.error_code().map(str::to_owned))
+    };
+    mesh.orders(5);
+    mesh.ok(&["run", PRODUCT]);
+    mesh.orders(7);
+    mesh.ok(&["run", PRODUCT]);
+    assert_eq!((forget(PRODUCT), mesh.data_files().len()), (Some(1), 2), "nobody needs the second version");
+    assert_eq!(rows(&[]), Ok("3".to_owned()), "it is served over the first");
+    mesh.ok(&["run", "desk.all"]);
+    assert_eq!(forget(PRODUCT), Some(0));
+    assert_eq!((rows(&[]), rows(&["--as-of", &first])), (Ok("7".to_owned()), Ok("3".to_owned())));
+    // Its past goes with its own retention, and then what its past needs.
+    forget("desk.all");
+    assert_eq!(rows(&["--as-of", &first]), Err(Some("MW0698".to_owned())));
+    assert_eq!((forget(PRODUCT), mesh.data_files().len()), (Some(1), 1));
+    assert_eq!(rows(&[]), Ok("7".to_owned()));
+}

@@ -352,6 +352,33 @@ fn a_backup_refers_to_buckets_and_a_moved_root_is_still_read() {
     assert!(lake.server.bucket("lake/elsewhere/_meshwork/owner.json").is_file());
     let old = mesh.ok(&["sql", "--as-of", &first, "-c", "SELECT count(*) FROM shop.orders", "-o", "csv"]);
     assert_eq!(old.lines().nth(1), Some("3"), "from where it was");
+
+    // Once nobody can ask for it any more, it goes from where it was.
+    let left = |root: &str| {
+        let mut found = 0;
+        walk(&lake.server.bucket(root), &mut |file| found += u32::from(!file.ends_with("_meshwork/owner.json")));
+        found
+    };
+    let (before, now) = (left("lake/shop"), left("lake/elsewhere"));
+    mesh.ok(&["maintain"]);
+    assert_eq!(left("lake/shop"), before);
+    let forget = ["maintain", "--only", "vacuum", "--retention", "0s", "--force"];
+    let dry = mesh.json(&[&forget[..], &["--dry-run"]].concat());
+    assert!(dry[1]["former"].as_str().is_some_and(|place| place.starts_with("s3://lake/shop/")), "{dry}");
+    assert_eq!((dry[1]["files"].as_u64(), dry[1]["table"].as_str()), (Some(1), Some("shop.orders_v1")), "{dry}");
+    assert_eq!((left("lake/shop"), left("lake/elsewhere")), (before, now));
+    mesh.ok(&forget);
+    assert_eq!((left("lake/shop"), left("lake/elsewhere"), mesh.served()), (0, now, 6));
+    let said = mesh.fails(5, &["sql", "--as-of", &first, "-c", "SELECT 1 FROM shop.orders"]);
+    assert!(said.err.contains("MW0698"), "{}", said.err);
+
+    // It moves back: the table begins anew there.
+    lake.join(mesh);
+    mesh.ok(&["apply"]);
+    assert_eq!(mesh.served(), 6);
+    mesh.orders(8);
+    mesh.ok(&["run", PRODUCT]);
+    assert_eq!(mesh.served(), 8);
 }
 
 /// A source in a bucket grows by objects. This store knows no ETag of files that were put into its folder.

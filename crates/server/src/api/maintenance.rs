@@ -71,6 +71,9 @@ pub struct MaintainedInfo {
     pub oldest: Option<DateTime<Utc>>,
     /// Older versions that are kept because somebody reads them now.
     pub held: u64,
+    /// Where it lies, of a table that its product has no longer, or no longer there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<String>,
     /// Why nothing was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
@@ -90,6 +93,7 @@ fn info(done: Maintained) -> MaintainedInfo {
         expired: done.expired,
         oldest: done.oldest,
         held: done.held,
+        former: done.former,
         skipped: done.skipped,
         error: done.error.as_ref().map(|error| Problem::of(error, None)),
     }

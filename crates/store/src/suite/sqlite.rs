@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use meshwork_control::port::state::{AuditState as _, MeshState as _, RunLedger as _};
+use meshwork_control::port::state::{AuditState as _, MeshState as _, RunLedger as _, TableState as _};
 use meshwork_core::audit::merkle::{self, Edge};
 use meshwork_core::error::Kind;
 use meshwork_core::id::Ids;
@@ -11,7 +11,7 @@ use meshwork_core::principal::Principal;
 use meshwork_testkit::{SeededEntropy, TestClock, domain, mesh, moment};
 use serde_json::json;
 
-use super::{agreement, audit, code, credential, mesh as meshes, publication, quarantine, run};
+use super::{agreement, audit, code, credential, mesh as meshes, publication, quarantine, run, table};
 use crate::SqliteState;
 
 struct Fresh {
@@ -47,6 +47,8 @@ suite! {
         a_blocked_run_keeps_its_report_and_frees_the_product runs_page_newest_first a_log_keeps_its_order;
     publication: resolves_as_of_publication_time a_clock_set_back_does_not_hide_the_newest
         current_is_the_newest_of_each_output publications_page_newest_first what_was_given_up_stays_given_up;
+    table: a_table_is_known_at_every_place_until_it_is_forgotten a_publication_takes_a_table_up_again
+        views_that_are_still_to_be_read_are_found;
     quarantine: a_publication_brings_it_and_a_run_that_dies_does_not a_release_shrinks_it_once
         a_table_that_is_built_anew_supersedes_it it_is_found_by_age_and_forgotten;
     agreement: grant_and_revoke_raise_the_epoch a_revoked_agreement_is_kept_but_not_listed_for_its_output
@@ -164,6 +166,26 @@ async fn an_older_audit_log_gets_its_tree() {
     let places: Vec<_> = completed.iter().map(|(place, _)| *place).collect();
     let hashes: Vec<_> = completed.into_iter().map(|(_, hash)| Some(hash)).collect();
     assert_eq!(state.nodes(&places).await.expect("read"), hashes);
+}
+
+/// What was published before tables were listed is on the list.
+#[tokio::test]
+async fn tables_of_an_older_state_are_known() {
+    let fresh = fresh().await;
+    for (at, root) in ["s3://a/", "s3://a/", "s3://b/"].into_iter().enumerate() {
+        table::publish(&fresh.state, &format!("p{at}"), root, 10 * at as i64).await;
+    }
+    let known = fresh.state.tables(None).await.expect("read");
+    assert_eq!(known.len(), 2);
+    let mut tx = fresh.state.write().await.expect("a transaction");
+    sqlx::raw_sql("DROP TABLE tables; DROP INDEX publications_of_views; PRAGMA user_version = 4")
+        .execute(&mut *tx)
+        .await
+        .expect("as it was");
+    tx.commit().await.expect("committed");
+    fresh.state.close().await;
+    let again = open(&fresh.dir.path().join("state.db")).await.expect("opened");
+    assert_eq!(again.tables(None).await.expect("read"), known);
 }
 
 /// Writes the fixture of the current schema when asked to: `MESHWORK_WRITE_FIXTURE=path cargo test`.

@@ -310,6 +310,9 @@ pub trait RunEngine: Send + Sync {
     /// As `collect`, and the part of the table's log that no kept version needs, after a checkpoint. With `dry_run` it only
     /// says what would go.
     async fn vacuum(&self, location: &TableLocation, keep_versions: &[u64], dry_run: bool) -> Result<Vacuumed>;
+    /// Removes a table that nobody needs any more: its log, then its files. With `dry_run` it only says what would go.
+    /// Errors: MW0630 for one that others have written to.
+    async fn remove_table(&self, location: &TableLocation, dry_run: bool) -> Result<Vacuumed>;
     /// Removes what runs have set aside of this table, all but that of these runs. The caller holds the product's lease.
     async fn collect_quarantine(&self, location: &TableLocation, keep: &[RunId]) -> Result<Vec<String>>;
     /// Removes what one run has set aside; `location` is that of the quarantine.

@@ -70,6 +70,12 @@ impl SnapshotCache {
         }
     }
 
+    /// What is known of a table that is gone.
+    pub fn forget(&self, url: &str) {
+        self.lock().retain(|((known, _), _)| known != url);
+        self.logs.forget(url);
+    }
+
     async fn bucket_of(&self, location: &TableLocation) -> Result<Option<Arc<Bucket>>> {
         self.stores.bucket_of(location).await.map_err(|error| {
             tracing::error!(url = location.url(), %error, "a storage root cannot be opened");

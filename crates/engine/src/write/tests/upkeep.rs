@@ -193,3 +193,76 @@ async fn opening_does_not_read_the_whole_log() {
     assert_eq!(open(60).await, Ok(2));
     assert_eq!(cache.uses()[0].hits, 1);
 }
+
+#[tokio::test]
+async fn a_removed_table_leaves_nothing_and_can_be_built_anew() {
+    let mesh = Mesh::new();
+    let mut spec = grown(&mesh, 9).await;
+    let (location, writer) = (mesh.location(), mesh.writer());
+    assert_eq!(writer.layout(&location, 8).await.expect("told").files, 9);
+    fs::write(mesh.table().join("part-9.parquet#1"), "half").expect("writes");
+    let (files, entries) = (mesh.data_files(), 9);
+
+    let would = writer.remove_table(&location, true).await.expect("tells");
+    assert_eq!((would.files.len(), would.log.len()), (files + 1, entries), "{would:?}");
+    assert!(would.log.iter().chain(&would.files).all(|file| file.bytes > 0), "{would:?}");
+    assert_eq!((mesh.data_files(), ids(&mesh).await.len()), (files, 9), "a dry run does nothing");
+    // What is cut off is found by the next one.
+    let cut = mesh.writer_with(Some("after-log-removed:error")).remove_table(&location, false).await;
+    assert_eq!(cut.expect_err("stopped").code, "MW0640");
+    let rest = writer.remove_table(&location, false).await.expect("removes");
+    assert_eq!((rest.files, rest.log), (would.files, Vec::new()));
+    assert!(!mesh.table().parent().expect("the output's").exists());
+    assert_eq!(writer.remove_table(&location, false).await, Ok(Vacuumed::default()));
+
+    // Versions begin again, and nobody remembers the old ones.
+    for n in 0..9 {
+        fs::remove_file(mesh.folder.path().join(format!("domain/f{n:04}.csv"))).expect("removes");
+    }
+    for n in 0..2 {
+        mesh.file(&format!("new{n}.csv"), format!("id,what\n{},new\n", 500 + n));
+        (spec.run, spec.fencing_token) = (RunId::new(format!("again-{n}")), 3000 + n);
+        spec.outputs[0].base = n.checked_sub(1);
+        let report = mesh.stage(&spec).await.expect("stages");
+        assert_eq!(writer.commit(&spec.run, &report.outputs).await, Ok(vec![n]));
+    }
+    assert_eq!(writer.layout(&location, 1).await.expect("told").files, 2);
+    assert_eq!(ids(&mesh).await, [500, 501]);
+}
+
+#[tokio::test]
+async fn a_table_that_others_have_written_to_is_not_removed() {
+    let mesh = Mesh::new();
+    grown(&mesh, 2).await;
+    let entry = mesh.table().join("_delta_log/00000000000000000002.json");
+    fs::write(&entry, r#"{"commitInfo":{"operation":"WRITE","engineInfo":"somebody"}}"#).expect("writes");
+    for dry_run in [true, false] {
+        let refused = mesh.writer().remove_table(&mesh.location(), dry_run).await.expect_err("refused");
+        assert!(refused.code == "MW0630" && refused.message.contains("somebody"), "{refused:?}");
+    }
+    assert_eq!(mesh.data_files(), 2);
+}
+
+/// What is read of a table that is removed and built anew, by a cache that knew the old one.
+#[tokio::test]
+async fn a_cache_forgets_what_is_removed() {
+    let mesh = Mesh::new();
+    let mut spec = grown(&mesh, 3).await;
+    let mut config = WriterConfig::new(mesh.folder.path().join("scratch"), Arc::new(TestClock::new()));
+    config.snapshots = Arc::new(SnapshotCache::new(4, 1 << 20, Arc::new(Stores::local())));
+    let (writer, cache, location) = (Writer::new(config.clone()), config.snapshots, mesh.location());
+    let files = async |version| -> Vec<String> {
+        let opened = cache.open(&location, version).await.expect("opens");
+        opened.files().files.iter().map(|file| file.object_meta.location.to_string()).collect()
+    };
+    let before = files(2).await;
+    writer.remove_table(&location, false).await.expect("removes");
+    for n in 0..3 {
+        (spec.run, spec.fencing_token) = (RunId::new(format!("again-{n}")), 3000 + n);
+        (spec.outputs[0].base, spec.full_refresh) = (n.checked_sub(1), true);
+        let report = mesh.stage(&spec).await.expect("stages");
+        writer.commit(&spec.run, &report.outputs).await.expect("commits");
+    }
+    let after = files(2).await;
+    assert!(after.iter().all(|path| !before.contains(path)), "{before:?} {after:?}");
+}

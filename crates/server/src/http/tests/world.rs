@@ -142,6 +142,7 @@ impl World {
                 mesh: state.clone(),
                 runs: state.clone(),
                 publications: state.clone(),
+                tables: state.clone(),
                 quarantine: state.clone(),
                 engine: Arc::new(Engine),
                 process: Arc::new(NoProcess),
@@ -165,6 +166,7 @@ impl World {
                 state: state.clone(),
                 mesh: state.clone(),
                 publications: state.clone(),
+                tables: state.clone(),
                 archiver: Arc::new(NoArchiver(folder.path().to_owned())),
                 audit: sink.clone(),
                 clock: clock.clone(),
@@ -418,6 +420,9 @@ impl RunEngine for Engine {
         Ok(TableLayout::default())
     }
     async fn vacuum(&self, _: &TableLocation, _: &[u64], _: bool) -> Result<Vacuumed> {
+        Ok(Vacuumed::default())
+    }
+    async fn remove_table(&self, _: &TableLocation, _: bool) -> Result<Vacuumed> {
         Ok(Vacuumed::default())
     }
     async fn collect_quarantine(&self, _: &TableLocation, _: &[RunId]) -> Result<Vec<String>> {
