@@ -336,9 +336,10 @@ async fn a_view_ends_with_the_agreement_of_its_product() {
 
     // The same rights under another agreement: the verdict stands. An expiry ends them again.
     mesh.grant("product:near.d", "vault.c", &["--expires", "4s"]);
+    let expired = tokio::time::Instant::now() + Duration::from_secs(4);
     assert_eq!(reads().await, Ok(Some(4)));
     let holder = Holder::over(&server, "near.d").await;
-    holder.outlives(async || tokio::time::sleep(Duration::from_secs(4)).await, "42501").await;
+    holder.outlives(async || tokio::time::sleep_until(expired).await, "42501").await;
 
     // Other rights: the verdict speaks of other rows, until the view is checked again.
     let narrow = mesh.grant("product:near.d", "vault.c", &["--rows", "id > 3"]);

@@ -85,8 +85,9 @@ async fn what_was_opened_before_a_change_is_worth_nothing_after_it() {
 
     // An expiry: nobody does anything.
     mesh.grant("eve", "vault.c", &["--expires", "4s"]);
+    let expired = tokio::time::Instant::now() + Duration::from_secs(4);
     let holder = Holder::of(&server).await;
-    holder.outlives(async || tokio::time::sleep(Duration::from_secs(4)).await, "42501").await;
+    holder.outlives(async || tokio::time::sleep_until(expired).await, "42501").await;
     assert_eq!(reads().await, Err("42501".to_owned()));
 
     // A stricter mask, and a policy that forbids.
