@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
@@ -44,19 +44,17 @@ impl<'m> Session<'m> {
     fn of(mesh: &'m Mesh, args: &[&str]) -> Self {
         let ports = ["--http", "127.0.0.1:0", "--pg", "127.0.0.1:0"];
         let mut command = mesh.command(&[&["dev"][..], args, &ports].concat());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        // One pipe for both, so that what is said stands in the order in which it was.
+        let (mut pipe, end) = std::io::pipe().expect("a pipe");
+        let child = command.stdout(end.try_clone().expect("another end")).stderr(end).spawn().expect("starts");
         let said = Arc::new(Mutex::new(String::new()));
-        let pipes: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().expect("piped")), Box::new(child.stderr.take().expect("piped"))];
-        for mut pipe in pipes {
-            let said = said.clone();
-            std::thread::spawn(move || {
-                let mut bytes = [0; 4096];
-                while let Ok(count @ 1..) = pipe.read(&mut bytes) {
-                    said.lock().expect("free").push_str(&String::from_utf8_lossy(&bytes[..count]));
-                }
-            });
-        }
+        let hearing = said.clone();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut bytes) {
+                hearing.lock().expect("free").push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        });
         Self { mesh, child, said, heard: 0 }
     }
 

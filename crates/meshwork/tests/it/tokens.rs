@@ -87,7 +87,7 @@ async fn a_confined_token_reaches_its_part_and_nothing_else() {
     assert_eq!(runs.len(), before + 1, "all that it reaches, though its user owns more: {runs:?}");
 
     // Whoever looks for tokens that nobody needs sees when they were used.
-    let tokens = mesh.json(&["token", "list", "--user", "eve", "-o", "json"]);
+    let tokens = mesh.json(&["token", "list", "--user", "eve"]);
     let used = tokens.as_array().expect("a list").iter().filter(|token| !token["last_used_at"].is_null()).count();
     assert_eq!(used, 2, "{tokens}");
 }
