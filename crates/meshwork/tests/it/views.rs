@@ -234,7 +234,7 @@ fn a_plan_holds_views_against_what_their_products_may_read() {
         assert_eq!(mesh.fails(1, &["apply"]).error_code(), Some("MW0833"), "{text}");
     }
     // A `*` brings what is there.
-    sql("SELECT * FROM orders");
+    sql("SELECT *, CAST(amount AS BIGINT) AS cents FROM orders");
     assert!(problems().iter().any(|(_, _, hints)| hints.contains("`customer` of `orders`")), "{:?}", problems());
     sql(fine);
     assert_eq!(problems(), []);
