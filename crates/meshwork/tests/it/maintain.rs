@@ -228,12 +228,7 @@ fn what_a_product_has_no_longer_goes_after_its_retention() {
     assert_eq!(vacuum(&[]).0, Value::Null, "it is forgotten");
 
     // What was is on record; the mesh is sound, is backed up, and goes on.
-    let publications = mesh.json(&["publications", "list"]);
-    let outputs =
-        publications.as_array().expect("a list").iter().map(|one| one["outputs"].as_array().map_or(0, Vec::len));
-    let mut outputs: Vec<usize> = outputs.collect();
-    outputs.sort_unstable();
-    assert_eq!(outputs, [1, 2, 2], "{publications}");
+    assert_eq!(mesh.json(&["publications", "list"]).as_array().map(Vec::len), Some(3));
     mesh.ok(&["doctor"]);
     let (file, folder) = (mesh.path().join("b.tar.zst"), tempfile::tempdir().expect("a folder"));
     let (file, folder) = (file.to_str().expect("text"), folder.path().join("restored"));
