@@ -269,7 +269,7 @@ fn what_cannot_be_used_is_said_before_anything_is_opened() {
     assert_eq!(serve(&file("absent.pem"), &file("server.key")), unusable);
     assert_eq!(serve(&file("server.key"), &file("server.key")), unusable, "no certificate in it");
     assert_eq!(serve(&file("server.pem"), &file("ca.key")), unusable, "another's key");
-    let open = std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(file("server.key"), open).expect("set");
     assert_eq!(serve(&file("server.pem"), &file("server.key")), unusable, "a key for everybody");
     assert_eq!(mesh.meshwork(&["serve", "--tls-cert", &file("server.pem")]).code, Some(2), "half of it");
